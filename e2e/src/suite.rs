@@ -1,0 +1,138 @@
+//! `cargo e2e test`: every test of the project, one step after the other, one summary at the end.
+
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+use crate::progress::Progress;
+use crate::{cluster, packages, paths};
+
+/// Debian packages that the tests use beyond those of the cluster itself.
+const PACKAGES: &[&str] = &["redis-server", "postgresql-15", "chromium", "curl", "git"];
+
+/// One command of the suite. Steps run in order; a failed one does not stop the later ones.
+struct Step {
+    name: &'static str,
+    folder: &'static str,
+    command: &'static [&'static str],
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "format", folder: ".", command: &["cargo", "fmt", "--all", "--check"] },
+    Step { name: "web", folder: "web", command: &["npm", "ci", "--no-audit", "--no-fund"] },
+    Step { name: "web", folder: "web", command: &["npm", "run", "check"] },
+    Step { name: "web", folder: "web", command: &["npm", "test"] },
+    Step { name: "web", folder: "web", command: &["npm", "run", "build"] },
+    Step { name: "clients", folder: "e2e/clients", command: &["npm", "ci", "--no-audit", "--no-fund"] },
+    Step { name: "clients", folder: "e2e/clients", command: &["npm", "test"] },
+    Step {
+        name: "lint",
+        folder: ".",
+        command: &["cargo", "clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    },
+    Step { name: "unit", folder: ".", command: &["cargo", "test", "--workspace"] },
+];
+
+/// The scenario suites on the cluster: name of the test target and how many scenarios run side by side.
+const SCENARIOS: &[(&str, &str)] = &[("cluster", "3"), ("lifecycle", "1")];
+
+/// What became of the steps.
+#[derive(Default)]
+struct Outcome {
+    lines: Vec<(String, bool, u64)>,
+}
+
+impl Outcome {
+    async fn step(&mut self, name: &str, folder: &str, words: &[&str]) {
+        let started = Instant::now();
+        eprintln!("\n=== {name}: {}", words.join(" "));
+        let result = run(folder, words).await;
+        if let Err(error) = &result {
+            eprintln!("{error:#}");
+        }
+        self.lines.push((format!("{name}: {}", words.join(" ")), result.is_ok(), started.elapsed().as_secs()));
+    }
+
+    /// Prints the summary; an error if a step failed.
+    fn finish(self) -> Result<()> {
+        println!("\n=== summary");
+        for (name, passed, seconds) in &self.lines {
+            println!("{} {seconds:>5} s  {name}", if *passed { "ok    " } else { "FAILED" });
+        }
+        let failed = self.lines.iter().filter(|(_, passed, _)| !passed).count();
+        println!("{} passed, {failed} failed", self.lines.len() - failed);
+        if failed > 0 {
+            bail!("{failed} of {} steps failed", self.lines.len());
+        }
+        Ok(())
+    }
+}
+
+/// Runs everything, or what `filter` names: a step (`format`, `lint`, `web`, `clients`, `unit`) or a part of a
+/// scenario's name. The cluster is taken down afterwards unless `keep`.
+pub async fn test(filter: Option<&str>, keep: bool, progress: &Progress) -> Result<()> {
+    packages::ensure(PACKAGES, progress).await?;
+    let mut outcome = Outcome::default();
+    let is_step = STEPS.iter().any(|step| Some(step.name) == filter);
+    if filter.is_none() || is_step {
+        for step in STEPS.iter().filter(|step| filter.is_none_or(|name| name == step.name)) {
+            outcome.step(step.name, step.folder, step.command).await;
+        }
+    }
+    if !is_step {
+        if filter.is_some() {
+            outcome.step("clients", "e2e/clients", &["npm", "ci", "--no-audit", "--no-fund"]).await;
+        }
+        scenarios(&mut outcome, filter, progress).await;
+        if !keep {
+            cluster::down(progress).await?;
+        }
+    }
+    outcome.finish()
+}
+
+async fn scenarios(outcome: &mut Outcome, filter: Option<&str>, progress: &Progress) {
+    let started = Instant::now();
+    let up = async {
+        cluster::up_with_sample(progress).await?;
+        let before = cluster::Cluster::current()?.state().await?;
+        cluster::up_with_sample(progress).await?;
+        let after = cluster::Cluster::current()?.state().await?;
+        if before != after {
+            bail!("a second `cargo e2e up` changed something:\n{before}\nbecame\n{after}");
+        }
+        Ok(())
+    };
+    let result: Result<()> = up.await;
+    if let Err(error) = &result {
+        eprintln!("{error:#}");
+    }
+    outcome.lines.push(("up: twice, the second changes nothing".into(), result.is_ok(), started.elapsed().as_secs()));
+    if result.is_err() {
+        return;
+    }
+    for (target, threads) in SCENARIOS {
+        let mut words = vec!["cargo", "test", "--workspace", "--test", target, "--"];
+        words.extend(["--test-threads", threads]);
+        words.extend(filter);
+        outcome.step("scenarios", ".", &words).await;
+    }
+}
+
+async fn run(folder: &str, words: &[&str]) -> Result<()> {
+    let (program, arguments) = words.split_first().context("a step without a command")?;
+    let status = Command::new(program)
+        .args(arguments)
+        .current_dir(paths::workspace().join(folder))
+        .env("KUBECONFIG", paths::kubeconfig())
+        .stdin(Stdio::null())
+        .status()
+        .await
+        .with_context(|| format!("{program} does not start"))?;
+    if !status.success() {
+        bail!("{}: {status}", words.join(" "));
+    }
+    Ok(())
+}

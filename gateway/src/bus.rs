@@ -1,0 +1,72 @@
+//! The bus: a document's log and the notices that go with it.
+//!
+//! Four functions on the log (READ, OPEN, APPEND, COVER) and presence, which is only passed on. Two of them: `redis`
+//! for many gateways, `sqlite` for one process with embedded storage. Keys and channels are in `bus/redis.rs`.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure};
+
+pub mod redis;
+pub mod sqlite;
+
+/// Something that the bus heard. Events of one document arrive in the order in which the log made them.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An entry was written by any gateway, this one included.
+    Entry { document: String, entry: Entry },
+    /// The database holds everything of this epoch up to here.
+    Covered { document: String, position: Position },
+    /// Awareness from another gateway: the body of a y-protocols awareness message.
+    Awareness { document: String, update: Bytes },
+    /// A gateway that opens the document asks the others for their sessions' awareness.
+    AwarenessQuery { document: String },
+    /// A connection was made (again); every subscription before it is gone. Generations only grow.
+    Connected { generation: u64 },
+    /// The connection of this generation is gone: what was published meanwhile is lost.
+    Disconnected { generation: u64 },
+}
+
+/// Why a bus function has no answer. Its outcome is unknown: the function may have run.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    #[error("the log cannot be reached: {0}")]
+    Unavailable(String),
+    #[error("the log answered what it never should: {0}")]
+    Malformed(String),
+}
+
+pub type Result<T> = std::result::Result<T, BusError>;
+
+/// One shard's way to the logs. Calls may run side by side; each is one round trip.
+#[async_trait]
+pub trait Bus: Send + Sync {
+    /// Hears a document's events from now on. Returns the generation of the connection on which the subscription is
+    /// confirmed; a READ after that misses nothing.
+    async fn subscribe(&self, document: &str) -> Result<u64>;
+    async fn unsubscribe(&self, document: &str) -> Result<()>;
+    async fn read(&self, document: &str) -> Result<ReadReply>;
+    /// Opens `epoch` with `update` as its entry 0, if head is `expected` and `tenure` is current.
+    async fn open(
+        &self,
+        document: &str,
+        expected: Option<&Head>,
+        epoch: Epoch,
+        tenure: &Tenure,
+        update: Bytes,
+    ) -> Result<Opened>;
+    async fn append(&self, document: &str, epoch: Epoch, update: Bytes) -> Result<Appended>;
+    /// Says that the database holds everything up to `position`. False: refused, head has another epoch.
+    async fn cover(&self, document: &str, position: Position) -> Result<bool>;
+    /// Passes awareness on to the other gateways. Best effort.
+    async fn publish_awareness(&self, document: &str, update: Bytes) -> Result<()>;
+    /// Asks the other gateways for their sessions' awareness. Best effort.
+    async fn query_awareness(&self, document: &str) -> Result<()>;
+    /// Whether the log server answers now.
+    async fn ping(&self) -> Result<()>;
+}
+
+/// Where a bus puts its events. Unbounded: the room's limits apply behind it, and dropping one loses an edit.
+pub type Events = mpsc::UnboundedSender<Event>;

@@ -1,0 +1,66 @@
+//! Key and channel names of a document.
+//!
+//! All hold the document's id in braces: Redis Cluster hashes only what is between them, so a document's keys share a
+//! slot. `{`, `}` and `%` of the id itself are percent-encoded; otherwise `a}b` would share the tag of `a`.
+
+const PREFIX: &str = "ec:{";
+
+pub(super) struct Names {
+    pub(super) stream: String,
+    pub(super) head: String,
+    /// Entries and covered positions.
+    pub(super) log: String,
+    pub(super) awareness: String,
+}
+
+impl Names {
+    pub(super) fn of(document: &str) -> Self {
+        let base = format!("{PREFIX}{}}}", encode(document));
+        Self {
+            stream: format!("{base}:log"),
+            head: format!("{base}:head"),
+            awareness: format!("{base}:awareness"),
+            log: base,
+        }
+    }
+}
+
+/// The document of a channel name; None for a channel that is not ours.
+pub(super) fn document(channel: &str) -> Option<String> {
+    let (tag, rest) = channel.strip_prefix(PREFIX)?.split_once('}')?;
+    (rest.is_empty() || rest == ":awareness").then(|| decode(tag))
+}
+
+fn encode(document: &str) -> String {
+    // An empty tag is no tag; "%" alone is never the encoding of something else.
+    if document.is_empty() {
+        return "%".to_owned();
+    }
+    document.replace('%', "%25").replace('{', "%7B").replace('}', "%7D")
+}
+
+fn decode(tag: &str) -> String {
+    if tag == "%" {
+        return String::new();
+    }
+    tag.replace("%7D", "}").replace("%7B", "{").replace("%25", "%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_survives_the_way_there_and_back() {
+        for id in ["plain", "", "{a}", "a}b", "50%", "%7B", "%25", "%", "a b/ü\u{1F600}"] {
+            let names = Names::of(id);
+            assert_eq!(document(&names.log).as_deref(), Some(id));
+            assert_eq!(document(&names.awareness).as_deref(), Some(id));
+        }
+    }
+
+    #[test]
+    fn the_tag_is_the_whole_id() {
+        assert_eq!(Names::of("a}b").stream, "ec:{a%7Db}:log");
+    }
+}

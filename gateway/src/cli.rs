@@ -1,0 +1,195 @@
+//! The command line: flags and environment variables, each declared once here, and the process around the gateway.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, Target};
+use crate::{drain, server};
+
+/// Threads of the runtime that accepts, serves HTTP and talks to the database. Sessions have the shards' threads.
+const MAIN_WORKERS: usize = 2;
+
+/// Real-time collaborative editing over WebSockets.
+///
+/// Without options: one process with embedded storage, and the editor at http://localhost:8080.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "gateway", version)]
+pub struct Args {
+    /// What runs in this process: everything with embedded storage allowed, the WebSocket gateway alone, or the editor
+    /// page alone.
+    #[arg(long, env = "EDITORCLUSTER_TARGET", value_enum, default_value = "all")]
+    pub target: Target,
+    /// Address of the public port: WebSockets at /yjs/{document}, the editor at /, GET /healthz.
+    #[arg(long, env = "EDITORCLUSTER_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Address of the admin port: /metrics, /livez, /readyz, POST /drain. Not for the public.
+    #[arg(long, env = "EDITORCLUSTER_ADMIN_LISTEN", default_value = "127.0.0.1:9090", value_name = "ADDRESS")]
+    pub admin_listen: SocketAddr,
+    /// Directory of the embedded storage. Made if it is missing.
+    #[arg(long, env = "EDITORCLUSTER_DATA_DIR", default_value = "./data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// The Redis (7 or later) that holds the documents' logs: redis://[user][:password@]host[:port][/db], or rediss://
+    /// for TLS. Without it the log is embedded. Required with --target socket.
+    #[arg(long, env = "EDITORCLUSTER_REDIS_URL", value_name = "URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+    /// The database that holds the documents: postgres://user:password@host:port/database, or sqlite://FILE. Default:
+    /// a SQLite file in --data-dir. Must be postgres:// with --target socket.
+    #[arg(long, env = "EDITORCLUSTER_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Connections to Postgres at most.
+    #[arg(long, env = "EDITORCLUSTER_DATABASE_CONNECTIONS", default_value_t = 10, value_name = "N")]
+    pub database_connections: u32,
+    /// When an edit is acknowledged: when it is in the log, or only when it is in the database.
+    #[arg(long, env = "EDITORCLUSTER_DURABILITY", value_enum, default_value = "log")]
+    pub durability: Durability,
+    /// A document is written to the database at the latest this long after an edit, e.g. 5s or 500ms.
+    #[arg(long, env = "EDITORCLUSTER_CHECKPOINT_AFTER", default_value = "5s", value_parser = duration, value_name = "TIME")]
+    pub checkpoint_after: Duration,
+    /// How long sessions are still accepted after SIGTERM, until the load balancers know, e.g. 5s. Default: 5s with
+    /// --target socket, otherwise 0s.
+    #[arg(long, env = "EDITORCLUSTER_SETTLE", value_parser = duration, value_name = "TIME")]
+    pub settle: Option<Duration>,
+    /// The sessions are closed (1012) spread over this time after that, so that they do not all come back at once.
+    #[arg(long, env = "EDITORCLUSTER_DRAIN_WINDOW", default_value = "20s", value_parser = duration, value_name = "TIME")]
+    pub drain_window: Duration,
+    /// Threads for sessions. Default: the cores that this process may use.
+    #[arg(long, env = "EDITORCLUSTER_SHARDS", value_name = "N")]
+    pub shards: Option<usize>,
+    /// Serve the editor page also with --target socket.
+    #[arg(long, env = "EDITORCLUSTER_WEB", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", value_name = "BOOL")]
+    pub web: bool,
+    /// Directory of the editor's built files. Default: web/dist of the source tree, or
+    /// /usr/share/editorcluster/web.
+    #[arg(long, env = "EDITORCLUSTER_WEB_ROOT", value_name = "DIR")]
+    pub web_root: Option<PathBuf>,
+    /// Open WebSockets at most; further ones are answered with 503.
+    #[arg(long, env = "EDITORCLUSTER_MAX_CONNECTIONS", default_value_t = 50_000, value_name = "N")]
+    pub max_connections: usize,
+    /// Bytes of one WebSocket message at most; a larger one closes its socket (1009).
+    #[arg(long, env = "EDITORCLUSTER_MAX_MESSAGE_BYTES", default_value_t = 16 << 20, value_name = "BYTES")]
+    pub max_message_bytes: usize,
+    /// Bytes of one document at most; an edit that takes it further closes its socket (1009).
+    #[arg(long, env = "EDITORCLUSTER_MAX_DOCUMENT_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
+    pub max_document_bytes: usize,
+    /// How the log on standard error looks.
+    #[arg(long, env = "EDITORCLUSTER_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+    /// What is logged: error, warn, info, debug or trace, or a filter such as warn,gateway=debug.
+    #[arg(long, env = "EDITORCLUSTER_LOG_LEVEL", default_value = "info,sqlx=warn", value_name = "LEVEL")]
+    pub log_level: String,
+}
+
+/// The flag's values for `room::Durability`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Durability {
+    Log,
+    Database,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Parses `20s`, `500ms`, `2m` or `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let wrong = || format!("`{text}` is no duration: write a whole number and ms, s, m or h, such as 20s or 500ms");
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// Runs the gateway with the process's arguments until a signal ends it.
+pub fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not the log: it may not exist yet, and whoever typed a wrong flag wants one line.
+            eprintln!("gateway: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> Result<()> {
+    start_log(&args)?;
+    let config = Config::try_from(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(MAIN_WORKERS)
+        .thread_name("main")
+        .enable_all()
+        .build()
+        .context("cannot start the threads")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot hear SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot hear SIGINT")?;
+        let running = server::run(config).await?;
+        println!("{}", running.greeting());
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = running.lifecycle.drain_requested() => {}
+        }
+        tokio::select! {
+            () = drain::run(&running) => {}
+            // Whoever asks twice does not want to wait. Nothing acknowledged is lost: it is in the log.
+            _ = terminate.recv() => tracing::warn!("a second signal: exiting at once"),
+            _ = interrupt.recv() => tracing::warn!("a second signal: exiting at once"),
+        }
+        anyhow::Ok(())
+    })?;
+    // Background tasks, such as connections that are being made, must not hold up the exit.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+fn start_log(args: &Args) -> Result<()> {
+    let filter = EnvFilter::try_new(&args.log_level).with_context(|| {
+        format!("--log-level `{}` is not valid; write error, warn, info, debug or trace", args.log_level)
+    })?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("20s"), Ok(Duration::from_secs(20)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "5", "s", "-1s", "1.5s", "1d", "99999999999999999999s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

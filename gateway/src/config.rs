@@ -1,0 +1,193 @@
+//! The configuration, checked: what it holds can run.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use clap::ValueEnum;
+
+use crate::cli::{self, Args};
+use crate::room::{Durability, Limits};
+
+/// Which parts of the gateway run in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    /// Everything; embedded storage unless Redis and a database are named.
+    All,
+    /// The WebSocket gateway, beside others of its kind, on Redis and Postgres.
+    Socket,
+    /// The editor page alone.
+    Web,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogBackend {
+    Sqlite(PathBuf),
+    Redis(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreBackend {
+    Sqlite(PathBuf),
+    Postgres { url: String, connections: u32 },
+}
+
+/// Where logs and documents are. None in `Config`: this process has no sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    pub log: LogBackend,
+    pub store: StoreBackend,
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub storage: Option<Storage>,
+    /// The directory of the editor's files; None: the editor is not served.
+    pub web_root: Option<PathBuf>,
+    pub shards: usize,
+    pub limits: Limits,
+    pub max_connections: usize,
+    pub max_message_bytes: usize,
+    pub settle: Duration,
+    pub drain_window: Duration,
+}
+
+/// Updates of one room that may wait for the log before its sessions are no longer read.
+const BACKLOG_BYTES: usize = 8 << 20;
+const INSTALLED_WEB_ROOT: &str = "/usr/share/editorcluster/web";
+
+impl TryFrom<Args> for Config {
+    type Error = anyhow::Error;
+
+    fn try_from(args: Args) -> Result<Self> {
+        let shards = match args.shards {
+            Some(shards) => shards,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        ensure!((1..=1024).contains(&shards), "--shards is {shards}; write a number from 1 to 1024");
+        ensure!(args.max_connections > 0, "--max-connections is 0; write how many WebSockets may be open");
+        ensure!(args.max_message_bytes >= 1024, "--max-message-bytes must be at least 1024");
+        ensure!(args.max_document_bytes >= 1024, "--max-document-bytes must be at least 1024");
+        ensure!(args.database_connections > 0, "--database-connections is 0; write at least 1");
+        Ok(Self {
+            storage: storage(&args)?,
+            web_root: (args.web || args.target != Target::Socket).then(|| web_root(args.web_root.as_deref())),
+            listen: args.listen,
+            admin_listen: args.admin_listen,
+            shards,
+            limits: Limits {
+                document_bytes: args.max_document_bytes,
+                backlog_bytes: BACKLOG_BYTES,
+                checkpoint_after: args.checkpoint_after,
+                durability: match args.durability {
+                    cli::Durability::Log => Durability::Log,
+                    cli::Durability::Database => Durability::Database,
+                },
+            },
+            max_connections: args.max_connections,
+            max_message_bytes: args.max_message_bytes,
+            settle: args.settle.unwrap_or(match args.target {
+                Target::Socket => Duration::from_secs(5),
+                // Nobody balances load over these, and Ctrl-C should be quick.
+                Target::All | Target::Web => Duration::ZERO,
+            }),
+            drain_window: args.drain_window,
+        })
+    }
+}
+
+fn storage(args: &Args) -> Result<Option<Storage>> {
+    if args.target == Target::Web {
+        return Ok(None);
+    }
+    if args.target == Target::Socket && args.redis_url.is_none() {
+        bail!("--target socket needs --redis-url redis://host:6379 (or use --target all for embedded storage)");
+    }
+    let store = match args.database_url.as_deref() {
+        None if args.target == Target::Socket => {
+            bail!("--target socket needs --database-url postgres://user:password@host:5432/database")
+        }
+        None => StoreBackend::Sqlite(args.data_dir.join("editorcluster.db")),
+        Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+            StoreBackend::Postgres { url: url.to_owned(), connections: args.database_connections }
+        }
+        Some(url) => match url.strip_prefix("sqlite://") {
+            Some("") => bail!("--database-url names no file; write sqlite://FILE"),
+            Some(_) if args.target == Target::Socket => {
+                bail!("--target socket shares its database: write --database-url postgres://..., not sqlite://")
+            }
+            Some(file) => StoreBackend::Sqlite(file.into()),
+            None => bail!("--database-url must begin with postgres:// or sqlite://"),
+        },
+    };
+    let log = match (&args.redis_url, &store) {
+        (Some(url), _) if url.starts_with("redis://") || url.starts_with("rediss://") => LogBackend::Redis(url.clone()),
+        (Some(_), _) => bail!("--redis-url must begin with redis:// or rediss://"),
+        // One file: a checkpoint and the log that it covers are lost together or not at all.
+        (None, StoreBackend::Sqlite(path)) => LogBackend::Sqlite(path.clone()),
+        (None, StoreBackend::Postgres { .. }) => {
+            bail!("--database-url postgres://... needs --redis-url as well (or leave both out for embedded storage)")
+        }
+    };
+    Ok(Some(Storage { log, store }))
+}
+
+fn web_root(asked: Option<&Path>) -> PathBuf {
+    if let Some(root) = asked {
+        return root.to_owned();
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("web").join("dist");
+    let installed = PathBuf::from(INSTALLED_WEB_ROOT);
+    if source.is_dir() || !installed.is_dir() { source } else { installed }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn config(arguments: &str) -> Result<Config> {
+        Args::try_parse_from(std::iter::once("gateway").chain(arguments.split_whitespace()))?.try_into()
+    }
+
+    fn refusal(arguments: &str) -> String {
+        config(arguments).expect_err(arguments).to_string()
+    }
+
+    #[test]
+    fn without_arguments_log_and_documents_are_one_file() {
+        let storage = config("").unwrap().storage.unwrap();
+        let file = PathBuf::from("./data/editorcluster.db");
+        assert_eq!(storage, Storage { log: LogBackend::Sqlite(file.clone()), store: StoreBackend::Sqlite(file) });
+    }
+
+    #[test]
+    fn ctrl_c_is_quick_on_a_laptop_and_a_pod_waits_for_its_load_balancer() {
+        assert_eq!(config("").unwrap().settle, Duration::ZERO);
+        let pod = "--target socket --redis-url redis://r --database-url postgres://p";
+        assert_eq!(config(pod).unwrap().settle, Duration::from_secs(5));
+        assert_eq!(config(&format!("{pod} --settle 1s")).unwrap().settle, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_pod_serves_the_editor_only_when_told() {
+        let pod = "--target socket --redis-url redis://r --database-url postgres://p";
+        assert!(config(pod).unwrap().web_root.is_none());
+        assert!(config(&format!("{pod} --web")).unwrap().web_root.is_some());
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_write() {
+        assert!(refusal("--target socket").contains("--redis-url redis://"));
+        assert!(refusal("--target socket --redis-url redis://r").contains("--database-url postgres://"));
+        assert!(refusal("--redis-url http://r").contains("redis://"));
+        assert!(refusal("--database-url mysql://x").contains("postgres:// or sqlite://"));
+        assert!(refusal("--database-url postgres://x").contains("--redis-url"));
+        assert!(refusal("--shards 0").contains("from 1"));
+        assert!(refusal("--settle 5").contains("20s"));
+    }
+}

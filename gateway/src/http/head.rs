@@ -1,0 +1,156 @@
+//! The head of a request, judged: a WebSocket for a document, or something for the HTTP router. Pure.
+
+use percent_encoding::percent_decode_str;
+
+/// A request line and headers may have this many bytes.
+pub(super) const MAX_HEAD_BYTES: usize = 16 << 10;
+const MAX_HEADERS: usize = 100;
+const MAX_DOCUMENT_BYTES: usize = 512;
+const PREFIX: &str = "/yjs/";
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    /// More bytes are needed.
+    Incomplete,
+    /// A WebSocket to a document; `length` bytes of head, the rest are frames.
+    Session { document: String, key: String, length: usize },
+    /// Not a WebSocket: for the router, head and all.
+    Other,
+    /// A WebSocket that we cannot serve; the sentence is for the client's author.
+    Bad(&'static str),
+}
+
+pub(super) fn judge(bytes: &[u8]) -> Head {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    let length = match request.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD_BYTES => return Head::Incomplete,
+        // hyper has the right answer to either.
+        Ok(httparse::Status::Partial) | Err(_) => return Head::Other,
+    };
+    let header = |name: &str| {
+        let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        found.and_then(|header| std::str::from_utf8(header.value).ok()).map(str::trim)
+    };
+    let names = |name: &str, token: &str| {
+        let mut values = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+        values.any(|header| {
+            header
+                .value
+                .split(|&byte| byte == b',')
+                .any(|value| value.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        })
+    };
+    if !names("upgrade", "websocket") {
+        return Head::Other;
+    }
+    let path = request.path.unwrap_or_default();
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let Some(name) = path.strip_prefix(PREFIX) else {
+        return Head::Bad("there is no WebSocket at this path; y-websocket is at /yjs/{document}");
+    };
+    if request.method != Some("GET") || !names("connection", "upgrade") {
+        return Head::Bad("a WebSocket begins with a GET request and `Connection: Upgrade`");
+    }
+    if header("sec-websocket-version") != Some("13") {
+        return Head::Bad("the header `Sec-WebSocket-Version: 13` is missing");
+    }
+    let Some(key) = header("sec-websocket-key").filter(|key| key.len() == 24) else {
+        return Head::Bad("the header Sec-WebSocket-Key must be 16 bytes in base64");
+    };
+    match document(name) {
+        Ok(document) => Head::Session { document, key: key.to_owned(), length },
+        Err(sentence) => Head::Bad(sentence),
+    }
+}
+
+/// The id that a path segment names.
+fn document(segment: &str) -> Result<String, &'static str> {
+    if segment.contains('/') {
+        return Err("a document's name is one path segment: write %2F for a slash");
+    }
+    let name = percent_decode_str(segment).decode_utf8().map_err(|_| "the document's name is not UTF-8")?;
+    if name.is_empty() {
+        return Err("the document's name is missing: /yjs/{document}");
+    }
+    if name.len() > MAX_DOCUMENT_BYTES {
+        return Err("the document's name is longer than 512 bytes");
+    }
+    if name.chars().any(char::is_control) {
+        return Err("the document's name has control characters");
+    }
+    Ok(name.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upgrade(path: &str) -> String {
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+    }
+
+    fn name(path: &str) -> Option<String> {
+        match judge(upgrade(path).as_bytes()) {
+            Head::Session { document, .. } => Some(document),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_session_names_its_document() {
+        assert_eq!(name("/yjs/notes").as_deref(), Some("notes"));
+        assert_eq!(name("/yjs/a%20b%2Fc?token=x").as_deref(), Some("a b/c"));
+        assert_eq!(name("/yjs/%C3%BC").as_deref(), Some("ü"));
+        let longest = "x".repeat(512);
+        assert_eq!(name(&format!("/yjs/{longest}")), Some(longest));
+    }
+
+    #[test]
+    fn a_wrong_name_is_refused() {
+        for path in
+            ["/yjs/", "/yjs/a/b", "/yjs/%00", "/yjs/%0a", "/yjs/%ff", "/other", &format!("/yjs/{}", "x".repeat(513))]
+        {
+            assert!(matches!(judge(upgrade(path).as_bytes()), Head::Bad(_)), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_handshake_is_refused() {
+        for (right, wrong) in
+            [("Version: 13", "Version: 8"), ("dGhlIHNhbXBsZSBub25jZQ==", "short"), ("keep-alive, Upgrade", "close")]
+        {
+            let request = upgrade("/yjs/a").replace(right, wrong);
+            assert!(matches!(judge(request.as_bytes()), Head::Bad(_)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn frames_behind_the_head_are_not_part_of_it() {
+        let head = upgrade("/yjs/a");
+        let request = format!("{head}frames");
+        assert!(matches!(judge(request.as_bytes()), Head::Session { length, .. } if length == head.len()));
+    }
+
+    #[test]
+    fn what_is_no_websocket_goes_to_the_router() {
+        assert_eq!(judge(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"), Head::Other);
+        assert_eq!(judge(b"GET /yjs/a HTTP/1.1\r\nHost: h\r\n\r\n"), Head::Other);
+        assert_eq!(judge(b"\x16\x03\x01 not http"), Head::Other);
+        assert_eq!(judge(b"GET / HT"), Head::Incomplete);
+        assert_eq!(
+            judge(
+                "GET / HTTP/1.1\r\nX: "
+                    .bytes()
+                    .chain(std::iter::repeat_n(b'x', MAX_HEAD_BYTES))
+                    .collect::<Vec<_>>()
+                    .as_slice()
+            ),
+            Head::Other
+        );
+    }
+}

@@ -1,0 +1,22 @@
+//! The gateway: real-time collaborative editing over WebSockets. `docs/architecture.md` has the map.
+//!
+//! - `protocol`, `room`: the pure parts; they know no socket and no clock
+//! - `shard`: the threads that drive them: sockets, timers, rooms
+//! - `bus`, `store`: the documents' logs and checkpoints
+//! - `http`, `web`, `admin`: the two ports
+//! - `server`, `drain`: the gateway's start and its end
+//! - `cli`, `config`, `metrics`
+
+pub mod admin;
+pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod drain;
+pub mod http;
+pub mod metrics;
+pub mod protocol;
+pub mod room;
+pub mod server;
+pub mod shard;
+pub mod store;
+pub mod web;

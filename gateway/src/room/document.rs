@@ -1,0 +1,178 @@
+//! The CRDT as bytes: an encoded state and a tail of updates, merged only when somebody needs them whole.
+//!
+//! No `Doc` stays resident: most open rooms are idle most of the time, and a `Doc` costs many times its bytes. What the
+//! CRDT library does with bytes from a client runs in `catch_unwind`: a bad update must not take the shard down.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use yrs::updates::decoder::Decode as _;
+use yrs::updates::encoder::Encode as _;
+use yrs::{Doc, ReadTxn as _, StateVector, Transact as _, Update};
+
+/// The tail is merged into the state beyond this many updates or bytes.
+const TAIL_UPDATES: usize = 256;
+const TAIL_BYTES: usize = 1 << 20;
+
+/// The bytes are not what they should be: a state vector, or an update that can be merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the bytes are not a valid Yjs update or state vector, encoding v1")]
+pub struct Invalid;
+
+/// An update without structs and deletions.
+pub const EMPTY_UPDATE: &[u8] = &[0, 0];
+
+/// Whether the bytes are an update. A panic of the decoder counts as no.
+pub fn validate(update: &[u8]) -> Result<(), Invalid> {
+    guarded(|| Update::decode_v1(update).map(drop).map_err(|_| Invalid))
+}
+
+#[derive(Debug, Default)]
+pub struct Document {
+    state: Bytes,
+    tail: Vec<Bytes>,
+    tail_bytes: usize,
+}
+
+impl Document {
+    /// Takes a validated update in; merges when the tail has grown long.
+    ///
+    /// # Errors
+    /// The update does not merge. It is left out; what was there before stays.
+    pub fn push(&mut self, update: Bytes) -> Result<(), Invalid> {
+        self.tail_bytes += update.len();
+        self.tail.push(update);
+        if self.tail.len() <= TAIL_UPDATES && self.tail_bytes <= TAIL_BYTES {
+            return Ok(());
+        }
+        let merged = self.compact();
+        if merged.is_err() {
+            self.tail_bytes -= self.tail.pop().map_or(0, |update| update.len());
+        }
+        merged
+    }
+
+    /// An upper bound of the encoded size: the tail counts as it came.
+    pub fn bytes(&self) -> usize {
+        self.state.len() + self.tail_bytes
+    }
+
+    /// The whole document as one update, with pending structs and deletions.
+    pub fn encode_state(&mut self) -> Result<Bytes, Invalid> {
+        self.compact()?;
+        Ok(if self.state.is_empty() { Bytes::from_static(EMPTY_UPDATE) } else { self.state.clone() })
+    }
+
+    pub fn state_vector(&mut self) -> Result<Bytes, Invalid> {
+        self.compact()?;
+        self.with_doc(|doc| Ok(doc.transact().state_vector().encode_v1().into()))
+    }
+
+    /// What a holder of `state_vector` lacks, with all deletions and all that is pending.
+    pub fn diff(&mut self, state_vector: &[u8]) -> Result<Bytes, Invalid> {
+        self.compact()?;
+        self.with_doc(|doc| {
+            let vector = StateVector::decode_v1(state_vector).map_err(|_| Invalid)?;
+            // This method and no other of yrs: the generic one leaves pending structs out.
+            Ok(doc.transact().encode_state_as_update_v1(&vector).into())
+        })
+    }
+
+    fn compact(&mut self) -> Result<(), Invalid> {
+        if self.tail.is_empty() {
+            return Ok(());
+        }
+        let state = self.with_doc(|doc| Ok(doc.transact().encode_state_as_update_v1(&StateVector::default())))?;
+        self.state = state.into();
+        self.tail.clear();
+        self.tail_bytes = 0;
+        Ok(())
+    }
+
+    fn with_doc<T>(&self, work: impl FnOnce(&Doc) -> Result<T, Invalid>) -> Result<T, Invalid> {
+        guarded(|| {
+            let doc = Doc::new();
+            {
+                let mut transaction = doc.transact_mut();
+                for update in std::iter::once(&self.state).filter(|state| !state.is_empty()).chain(&self.tail) {
+                    let update = Update::decode_v1(update).map_err(|_| Invalid)?;
+                    transaction.apply_update(update).map_err(|_| Invalid)?;
+                }
+            }
+            work(&doc)
+        })
+    }
+}
+
+fn guarded<T>(work: impl FnOnce() -> Result<T, Invalid>) -> Result<T, Invalid> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Invalid))
+}
+
+#[cfg(test)]
+mod tests {
+    use yrs::{GetString as _, Text as _};
+
+    use super::*;
+
+    fn edits(count: usize) -> (Doc, Vec<Bytes>) {
+        let doc = Doc::new();
+        let text = doc.get_or_insert_text("t");
+        let updates = (0..count)
+            .map(|_| {
+                let mut transaction = doc.transact_mut();
+                text.insert(&mut transaction, 0, "x");
+                transaction.encode_update_v1().into()
+            })
+            .collect();
+        (doc, updates)
+    }
+
+    fn text_of(update: &[u8]) -> String {
+        let doc = Doc::new();
+        let text = doc.get_or_insert_text("t");
+        doc.transact_mut().apply_update(Update::decode_v1(update).unwrap()).unwrap();
+        text.get_string(&doc.transact())
+    }
+
+    #[test]
+    fn updates_come_back_whole_beyond_the_tail_limit() {
+        let mut document = Document::default();
+        for update in edits(TAIL_UPDATES + 5).1 {
+            document.push(update).unwrap();
+        }
+        assert!(document.tail.len() < 10);
+        assert_eq!(text_of(&document.encode_state().unwrap()).len(), TAIL_UPDATES + 5);
+    }
+
+    #[test]
+    fn an_update_that_waits_for_another_is_kept() {
+        let (_, updates) = edits(2);
+        let mut document = Document::default();
+        document.push(updates[1].clone()).unwrap();
+        let mut copy = Document::default();
+        copy.push(document.encode_state().unwrap()).unwrap();
+        copy.push(updates[0].clone()).unwrap();
+        assert_eq!(text_of(&copy.encode_state().unwrap()), "xx");
+    }
+
+    #[test]
+    fn a_difference_holds_deletions_that_the_vector_does_not_show() {
+        let (doc, updates) = edits(1);
+        let mut document = Document::default();
+        document.push(updates[0].clone()).unwrap();
+        let vector = document.state_vector().unwrap();
+        let text = doc.get_or_insert_text("t");
+        let mut transaction = doc.transact_mut();
+        text.remove_range(&mut transaction, 0, 1);
+        document.push(transaction.encode_update_v1().into()).unwrap();
+        assert_ne!(document.diff(&vector).unwrap(), EMPTY_UPDATE);
+    }
+
+    #[test]
+    fn junk_is_invalid_and_does_not_panic() {
+        assert_eq!(validate(EMPTY_UPDATE), Ok(()));
+        for junk in [&[][..], &[1], &[1, 1, 0xff], &[0xff; 9]] {
+            assert_eq!(validate(junk), Err(Invalid), "{junk:?}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Shards: one thread per core, each with its own runtime, sockets, rooms and connections to the log.
+//!
+//! A document belongs to one shard, by the hash of its id, and a socket is handed to its document's shard. So rooms
+//! and sessions need no lock, and what a wake-up of the shard produces leaves in one write per socket. The database's
+//! pool is shared and lives on the main runtime.
+//!
+//! - `state`: what a shard holds, and the ways into it
+//! - `rooms`: the rooms' inputs and effects
+//! - `calls`: the effects that ask the log or the database
+//! - `wakes`: the rooms' timers
+//! - `session`: one socket's task; `outbox`: what waits to be written to it; `inbound`: what its frames mean
+//! - `sweep`: pings, and the end of connections that are dead or stuck
+//! - `closing`: a shard's part of the drain
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+
+use self::state::Shared;
+use crate::bus::redis::RedisBus;
+use crate::bus::sqlite::SqliteLog;
+use crate::bus::{Bus, Events};
+use crate::metrics::Metrics;
+use crate::room::Limits;
+use crate::store::Store;
+
+mod calls;
+mod closing;
+mod inbound;
+mod outbox;
+mod rooms;
+mod session;
+mod state;
+mod sweep;
+mod wakes;
+
+/// Where a shard's log is.
+#[derive(Clone)]
+pub enum Log {
+    Sqlite(SqliteLog),
+    Redis { url: String },
+}
+
+impl Log {
+    /// One shard's way to it. On the shard's runtime, so that a call does not change the thread.
+    fn bus(&self, events: Events) -> Result<Arc<dyn Bus>> {
+        Ok(match self {
+            Self::Sqlite(log) => Arc::new(log.for_shard(events)),
+            Self::Redis { url } => Arc::new(RedisBus::connect(url, events).context("--redis-url")?),
+        })
+    }
+}
+
+/// What all shards have in common.
+#[derive(Clone)]
+pub struct Setup {
+    pub log: Log,
+    pub store: Arc<dyn Store>,
+    pub limits: Limits,
+    pub max_message_bytes: usize,
+    pub metrics: Arc<Metrics>,
+}
+
+/// What the rest of the process may ask of a shard.
+#[derive(Debug)]
+pub enum Command {
+    Socket(NewSocket),
+    /// Close all sessions, now and later ones, spread over the window; `done` once there is none left.
+    Close {
+        window: std::time::Duration,
+        done: oneshot::Sender<()>,
+    },
+    /// Bring every room to its end; `done` once there is none left.
+    Flush {
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// A socket that has got its 101.
+#[derive(Debug)]
+pub struct NewSocket {
+    pub document: String,
+    stream: std::net::TcpStream,
+    /// What the client sent behind the head of its request.
+    first: Bytes,
+    open: Open,
+}
+
+impl NewSocket {
+    pub fn new(document: String, stream: std::net::TcpStream, first: Bytes, metrics: Arc<Metrics>) -> Self {
+        Self { document, stream, first, open: Open::new(metrics) }
+    }
+}
+
+/// Counts an open session as long as it exists.
+struct Open(Arc<Metrics>);
+
+impl Open {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.connections.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.dec();
+    }
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Open")
+    }
+}
+
+/// A shard, seen from other threads.
+pub struct Shard {
+    commands: mpsc::UnboundedSender<Command>,
+    /// For readiness alone.
+    pub bus: Arc<dyn Bus>,
+}
+
+impl Shard {
+    pub fn send(&self, command: Command) {
+        // A shard ends with the process; a socket that comes then is closed by being dropped.
+        let _ = self.commands.send(command);
+    }
+}
+
+/// The process's shards. Their threads end when this is dropped.
+pub struct Shards(Vec<Shard>);
+
+impl Shards {
+    /// Starts `count` threads; `setup`'s store runs on the current runtime.
+    ///
+    /// # Errors
+    /// When a thread cannot be started or the log's address is not valid.
+    pub async fn start(count: usize, setup: Setup) -> Result<Self> {
+        let mut shards = Vec::with_capacity(count);
+        for index in 0..count {
+            let (commands, inbox) = mpsc::unbounded_channel();
+            let (started, bus) = oneshot::channel();
+            let (setup, main) = (setup.clone(), Handle::current());
+            thread::Builder::new()
+                .name(format!("shard-{index}"))
+                .spawn(move || run(setup, main, inbox, started))
+                .context("cannot start a shard's thread")?;
+            let bus = bus.await.context("a shard's thread ended at its start")??;
+            shards.push(Shard { commands, bus });
+        }
+        Ok(Self(shards))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Shard> {
+        self.0.iter()
+    }
+
+    /// The shard that a document belongs to.
+    pub fn of(&self, document: &str) -> &Shard {
+        let mut hasher = DefaultHasher::new();
+        document.hash(&mut hasher);
+        // The remainder is smaller than the number of shards, so it fits.
+        &self.0[(hasher.finish() % self.0.len() as u64) as usize]
+    }
+}
+
+type Started = oneshot::Sender<Result<Arc<dyn Bus>>>;
+
+/// A shard's thread.
+fn run(setup: Setup, main: Handle, inbox: mpsc::UnboundedReceiver<Command>, started: Started) {
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = started.send(Err(error).context("cannot start a shard's runtime"));
+            return;
+        }
+    };
+    LocalSet::new().block_on(&runtime, async {
+        let (events, heard) = mpsc::unbounded_channel();
+        let bus = match setup.log.bus(events) {
+            Ok(bus) => bus,
+            Err(error) => {
+                let _ = started.send(Err(error));
+                return;
+            }
+        };
+        let shared = Rc::new(Shared::new(setup, main, bus.clone()));
+        let _ = started.send(Ok(bus));
+        state::run(shared, inbox, heard).await;
+    });
+}

@@ -1,0 +1,117 @@
+//! The effects that ask the log or the database. Each call is a task of its own and its answer an input.
+//!
+//! The log's calls run on the shard's own runtime, where its connections are; the database's on the main one, where
+//! its pool is.
+
+use std::fmt::Display;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use prometheus::IntCounter;
+use tokio::task::spawn_local;
+
+use super::state::{Shared, State, Waiting};
+use crate::room::{Effect, Failed, Input};
+use crate::store::Written;
+
+/// Starts a room's call.
+pub(super) fn start(shared: &Rc<Shared>, state: &mut State, document: &Rc<str>, incarnation: u64, effect: Effect) {
+    if let Effect::Subscribe { call } = effect
+        && let Some(waiting) = state.unsubscribing.get_mut(document)
+    {
+        // Or the late unsubscribe would end the new subscription.
+        *waiting = Some(Waiting { incarnation, call });
+        return;
+    }
+    let (shared, document) = (shared.clone(), document.clone());
+    spawn_local(async move {
+        if let Some(input) = ask(&shared, &document, effect).await {
+            shared.answer(&document, incarnation, input);
+        }
+    });
+}
+
+/// Ends the document's subscription. A room that is opened meanwhile subscribes after that.
+pub(super) fn unsubscribe(shared: &Rc<Shared>, state: &mut State, document: &Rc<str>) {
+    if let Some(waiting) = state.unsubscribing.get_mut(document) {
+        // The room that waited is gone as well, and the subscription that it wanted was never made.
+        *waiting = None;
+        return;
+    }
+    state.unsubscribing.insert(document.clone(), None);
+    let (shared, document) = (shared.clone(), document.clone());
+    spawn_local(async move {
+        if let Err(error) = shared.bus.unsubscribe(&document).await {
+            // A connection that is gone has no subscriptions either.
+            tracing::debug!(document = &*document, %error, "cannot unsubscribe");
+        }
+        let mut state = shared.state.borrow_mut();
+        if let Some(Waiting { incarnation, call }) = state.unsubscribing.remove(&document).flatten() {
+            start(&shared, &mut state, &document, incarnation, Effect::Subscribe { call });
+        }
+    });
+}
+
+async fn ask(shared: &Rc<Shared>, document: &Rc<str>, effect: Effect) -> Option<Input> {
+    let (bus, metrics) = (&shared.bus, &shared.setup.metrics);
+    let log = |error: &dyn Display| failed(&metrics.log_errors, "the log", document, error);
+    let store = |error: &dyn Display| failed(&metrics.store_errors, "the database", document, error);
+    Some(match effect {
+        Effect::Subscribe { call } => {
+            Input::Subscribed { call, result: bus.subscribe(document).await.map_err(|error| log(&error)) }
+        }
+        Effect::Read { call } => Input::Read { call, result: bus.read(document).await.map_err(|error| log(&error)) },
+        Effect::Open { call, expected, epoch, tenure, update } => {
+            let result = bus.open(document, expected.as_ref(), epoch, &tenure, update).await;
+            Input::Opened { call, result: result.map_err(|error| log(&error)) }
+        }
+        Effect::Append { call, epoch, update } => {
+            let result = bus.append(document, epoch, update).await;
+            Input::Appended { call, result: result.map_err(|error| log(&error)) }
+        }
+        Effect::Cover { call, position } => {
+            let result = bus.cover(document, position).await;
+            Input::CoverDone { call, result: result.map_err(|error| log(&error)) }
+        }
+        Effect::Load { call } => {
+            let (backend, id) = (shared.setup.store.clone(), Arc::<str>::from(&**document));
+            let result = match shared.main.spawn(async move { backend.load(&id).await }).await {
+                Ok(result) => result.map_err(|error| store(&error)),
+                Err(error) => Err(store(&error)),
+            };
+            Input::Loaded { call, result }
+        }
+        Effect::Write { call, expected, state, position } => {
+            let (backend, id) = (shared.setup.store.clone(), Arc::<str>::from(&**document));
+            let write = async move { backend.write(&id, expected, state, position).await };
+            let result = match shared.main.spawn(write).await {
+                Ok(Ok(Written::Rev(rev))) => Ok(Some(rev)),
+                Ok(Ok(Written::Conflict)) => Ok(None),
+                Ok(Err(error)) => Err(store(&error)),
+                Err(error) => Err(store(&error)),
+            };
+            Input::Written { call, result }
+        }
+        Effect::PublishAwareness(update) => {
+            // Best effort: presence is renewed every 15 s anyway.
+            let _ = bus.publish_awareness(document, update).await;
+            return None;
+        }
+        Effect::QueryAwareness => {
+            let _ = bus.query_awareness(document).await;
+            return None;
+        }
+        Effect::Send { .. }
+        | Effect::Acknowledge { .. }
+        | Effect::Close { .. }
+        | Effect::Pause(_)
+        | Effect::WakeAt(_)
+        | Effect::Done => return None,
+    })
+}
+
+fn failed(counter: &IntCounter, what: &str, document: &str, error: &dyn Display) -> Failed {
+    counter.inc();
+    tracing::debug!(document, %error, "{what} did not answer");
+    Failed
+}

@@ -1,0 +1,216 @@
+//! The rooms of a shard: inputs in, effects carried out.
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::calls;
+use super::inbound::Refusal;
+use super::outbox::Kind;
+use super::state::{Shared, State};
+use crate::bus::Event;
+use crate::protocol::websocket::{self, Opcode};
+use crate::protocol::yjs::Message;
+use crate::room::{Effect, Input, Now, Room, SessionId};
+
+/// A room and what its shard knows of it.
+pub(super) struct Slot {
+    room: Room,
+    /// Tells the answers to this room's calls from those to an earlier room of the same document.
+    pub(super) incarnation: u64,
+    sessions: HashSet<SessionId>,
+    paused: bool,
+    wake: Option<Now>,
+}
+
+impl Slot {
+    /// Whether the room still wants to be called back at `at`; if so, it does no longer.
+    pub(super) fn take_wake(&mut self, at: Now) -> bool {
+        let wanted = self.wake == Some(at);
+        if wanted {
+            self.wake = None;
+        }
+        wanted
+    }
+}
+
+impl Shared {
+    /// Opens the document's room if it is not open, and puts the session into it.
+    pub(super) fn join(self: &Rc<Self>, state: &mut State, document: &Rc<str>, session: SessionId) {
+        if !state.rooms.contains_key(document) {
+            let slot = Slot {
+                room: Room::new(document.to_string(), self.setup.limits.clone(), rand::random()),
+                incarnation: state.next_id(),
+                sessions: HashSet::new(),
+                paused: false,
+                wake: None,
+            };
+            state.rooms.insert(document.clone(), slot);
+            self.setup.metrics.documents.inc();
+        }
+        if let Some(slot) = state.rooms.get_mut(document) {
+            slot.sessions.insert(session);
+            let paused = slot.paused;
+            if let Some(session) = state.sessions.get_mut(&session) {
+                session.paused = paused;
+            }
+        }
+        self.input(state, document, Input::Join { session });
+    }
+
+    /// Takes the session out of its room.
+    pub(super) fn leave(self: &Rc<Self>, state: &mut State, document: &Rc<str>, session: SessionId) {
+        let Some(slot) = state.rooms.get_mut(document) else { return };
+        if slot.sessions.remove(&session) {
+            self.input(state, document, Input::Leave { session });
+        }
+    }
+
+    /// The answer to a call. One to a room that is gone is nobody's.
+    pub(super) fn answer(self: &Rc<Self>, document: &Rc<str>, incarnation: u64, input: Input) {
+        let mut state = self.state.borrow_mut();
+        if state.rooms.get(document).is_some_and(|slot| slot.incarnation == incarnation) {
+            state.received = std::time::Instant::now();
+            self.input(&mut state, document, input);
+        }
+    }
+
+    pub(super) fn heard(self: &Rc<Self>, state: &mut State, event: Event) {
+        let (document, input) = match event {
+            Event::Entry { document, entry } => (document, Input::Entry(entry)),
+            Event::Covered { document, position } => (document, Input::Covered(position)),
+            Event::Awareness { document, update } => (document, Input::RemoteAwareness(update)),
+            Event::AwarenessQuery { document } => (document, Input::AwarenessQuery),
+            Event::Connected { generation } => return self.input_all(state, &Input::Connected { generation }),
+            Event::Disconnected { generation } => return self.input_all(state, &Input::Disconnected { generation }),
+        };
+        self.input(state, &Rc::from(document), input);
+    }
+
+    pub(super) fn input_all(self: &Rc<Self>, state: &mut State, input: &Input) {
+        let documents: Vec<Rc<str>> = state.rooms.keys().cloned().collect();
+        for document in documents {
+            self.input(state, &document, input.clone());
+        }
+    }
+
+    /// Gives a room an input and carries out what it wants. Nothing happens if the room is not open.
+    pub(super) fn input(self: &Rc<Self>, state: &mut State, document: &Rc<str>, input: Input) {
+        let Some(slot) = state.rooms.get_mut(document) else { return };
+        let mut effects = std::mem::take(&mut state.effects);
+        let now = self.now();
+        // A mistake of ours, or of the CRDT's library with a hostile update, must not take the other documents along.
+        let handled = catch_unwind(AssertUnwindSafe(|| slot.room.handle(now, input, &mut effects)));
+        if handled.is_err() {
+            effects.clear();
+            state.effects = effects;
+            return self.fail(state, document);
+        }
+        for effect in effects.drain(..) {
+            self.carry_out(state, document, effect);
+        }
+        state.effects = effects;
+    }
+
+    fn carry_out(self: &Rc<Self>, state: &mut State, document: &Rc<str>, effect: Effect) {
+        match effect {
+            Effect::Send { to, message } => self.send(state, &to, &message),
+            Effect::Acknowledge { session, update } => {
+                let frame = frame(&Message::Update(update));
+                self.queue(state, session, frame, Kind::Answer);
+            }
+            Effect::Close { session, reason } => {
+                if let Some(slot) = state.rooms.get_mut(document) {
+                    slot.sessions.remove(&session);
+                }
+                self.close(state, session, reason.into());
+            }
+            Effect::Pause(paused) => self.pause(state, document, paused),
+            Effect::WakeAt(at) => {
+                if let Some(slot) = state.rooms.get_mut(document)
+                    && slot.wake.replace(at) != Some(at)
+                    && state.wakes.add(at, document.clone())
+                {
+                    self.earlier.notify_one();
+                }
+            }
+            Effect::Done => {
+                self.remove(state, document);
+                calls::unsubscribe(self, state, document);
+            }
+            Effect::PublishAwareness(_)
+            | Effect::QueryAwareness
+            | Effect::Subscribe { .. }
+            | Effect::Read { .. }
+            | Effect::Load { .. }
+            | Effect::Open { .. }
+            | Effect::Append { .. }
+            | Effect::Write { .. }
+            | Effect::Cover { .. } => {
+                if let Some(incarnation) = state.rooms.get(document).map(|slot| slot.incarnation) {
+                    calls::start(self, state, document, incarnation, effect);
+                }
+            }
+        }
+    }
+
+    fn send(&self, state: &mut State, to: &[SessionId], message: &Message) {
+        let kind = match message {
+            Message::Update(_) | Message::Awareness(_) => Kind::Live,
+            _ => Kind::Answer,
+        };
+        let is_update = matches!(message, Message::Update(_));
+        let frame = frame(message);
+        let (received, mut sent) = (state.received, 0);
+        for &session in to {
+            if self.queue(state, session, frame.clone(), kind) && is_update {
+                sent += 1;
+                if let Some(session) = state.sessions.get_mut(&session) {
+                    session.outbox.note_update(received);
+                }
+            }
+        }
+        self.setup.metrics.updates_sent.inc_by(sent);
+    }
+
+    fn pause(&self, state: &mut State, document: &Rc<str>, paused: bool) {
+        let Some(slot) = state.rooms.get_mut(document) else { return };
+        slot.paused = paused;
+        for id in &slot.sessions {
+            if let Some(session) = state.sessions.get_mut(id) {
+                session.paused = paused;
+                session.wake.notify_one();
+            }
+        }
+    }
+
+    /// The room cannot go on. Its sessions come back to a new one, which joins the log again.
+    fn fail(self: &Rc<Self>, state: &mut State, document: &Rc<str>) {
+        tracing::error!(document = &**document, "a room failed; its sessions are closed and can come back");
+        if let Some(slot) = self.remove(state, document) {
+            for session in slot.sessions {
+                self.close(state, session, Refusal::room_failed());
+            }
+        }
+        calls::unsubscribe(self, state, document);
+    }
+
+    fn remove(&self, state: &mut State, document: &Rc<str>) -> Option<Slot> {
+        let slot = state.rooms.remove(document)?;
+        self.setup.metrics.documents.dec();
+        self.gone.notify_waiters();
+        Some(slot)
+    }
+}
+
+/// A message as one frame, header and all, for any number of receivers.
+fn frame(message: &Message) -> Bytes {
+    let payload = message.encode();
+    let header = websocket::header(Opcode::Binary, payload.len());
+    let mut frame = BytesMut::with_capacity(header.len() + payload.len());
+    frame.extend_from_slice(&header);
+    frame.extend_from_slice(&payload);
+    frame.freeze()
+}

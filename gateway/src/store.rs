@@ -1,0 +1,38 @@
+//! The store: documents' checkpoints in a database. SQLite (embedded) or Postgres, with the same tests.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::room::log::{Position, Row};
+
+pub mod postgres;
+pub mod sqlite;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database cannot be reached: {0}")]
+    Unavailable(String),
+    #[error("the database holds what it never should: {0}")]
+    Corrupt(String),
+}
+
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// The outcome of a compare-and-set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The row has this `rev` now.
+    Rev(i64),
+    /// The row is not at the expected `rev`; nothing was written.
+    Conflict,
+}
+
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The document's row; None for a document that was never checkpointed.
+    async fn load(&self, document: &str) -> Result<Option<Row>>;
+    /// Writes the row if its `rev` still is `expected` (0: there is no row yet).
+    async fn write(&self, document: &str, expected: i64, state: Bytes, position: Option<Position>) -> Result<Written>;
+    /// Whether the database answers now.
+    async fn ping(&self) -> Result<()>;
+}

@@ -1,0 +1,122 @@
+//! The store in Postgres, for many gateways.
+
+use std::future::Future;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rand::Rng;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::sqlite::{position_from_columns, position_to_columns};
+use super::{Result, Store, StoreError, Written};
+use crate::room::log::{Position, Row};
+
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Enforced by the server.
+const STATEMENT_TIMEOUT: &str = "15s";
+/// Enforced here as well: a server that vanished enforces nothing.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
+
+/// Checkpoints in a Postgres database. A write is as durable as the database's `synchronous_commit` makes it.
+#[derive(Debug)]
+pub struct PostgresStore {
+    pool: PgPool,
+    migrated: Arc<AtomicBool>,
+    _migration: AbortOnDropHandle<()>,
+}
+
+impl PostgresStore {
+    /// Connects in the background, on the current runtime, and brings the tables up to date as soon as the database
+    /// answers; until then every call is `Unavailable`. Of many gateways one migrates and the others wait.
+    ///
+    /// # Errors
+    /// Only for a URL that is none.
+    pub fn connect(url: &str, connections: u32) -> Result<Self> {
+        // The URL is not in the message: it may hold a password.
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|error| StoreError::Unavailable(format!("the database URL is not valid: {error}")))?
+            .application_name("editorcluster-gateway")
+            .options([("statement_timeout", STATEMENT_TIMEOUT)]);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options);
+        let migrated = Arc::<AtomicBool>::default();
+        let migration = tokio::spawn(migrate(pool.clone(), migrated.clone()));
+        Ok(Self { pool, migrated, _migration: AbortOnDropHandle::new(migration) })
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+        if !self.migrated.load(Ordering::Acquire) {
+            return Err(StoreError::Unavailable("its tables are not up to date yet".to_owned()));
+        }
+        match tokio::time::timeout(CALL_TIMEOUT, call).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error @ (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)))) => {
+                Err(StoreError::Corrupt(error.to_string()))
+            }
+            Ok(Err(error)) => Err(StoreError::Unavailable(error.to_string())),
+            Err(_) => Err(StoreError::Unavailable(format!("no answer within {} s", CALL_TIMEOUT.as_secs()))),
+        }
+    }
+}
+
+async fn migrate(pool: PgPool, migrated: Arc<AtomicBool>) {
+    let mut pause = BACKOFF.start;
+    loop {
+        // The connection is closed afterwards, with any outcome: a migration that failed half-way would otherwise
+        // keep its advisory lock in the pool.
+        let run = async {
+            let mut connection = pool.acquire().await?.detach();
+            sqlx::migrate!("migrations/postgres").run_direct(None, &mut connection, false).await
+        };
+        match tokio::time::timeout(CALL_TIMEOUT, run).await {
+            Ok(Ok(())) => break migrated.store(true, Ordering::Release),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the database's tables cannot be brought up to date; trying again")
+            }
+            Err(_) => tracing::warn!("the database does not answer; trying again"),
+        }
+        let jittered = pause.mul_f64(rand::rng().random_range(0.5..1.0));
+        tokio::time::sleep(jittered).await;
+        pause = (pause * 2).min(BACKOFF.end);
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn load(&self, document: &str) -> Result<Option<Row>> {
+        let query = sqlx::query_as::<_, (Vec<u8>, Option<i64>, Option<i64>, i64)>(
+            "SELECT state, epoch, n, rev FROM documents WHERE id = $1",
+        );
+        let row = self.call(query.bind(document).fetch_optional(&self.pool)).await?;
+        row.map(|(state, epoch, n, rev)| {
+            Ok(Row { state: state.into(), position: position_from_columns(document, epoch, n)?, rev })
+        })
+        .transpose()
+    }
+
+    async fn write(&self, document: &str, expected: i64, state: Bytes, position: Option<Position>) -> Result<Written> {
+        let (epoch, n) = position_to_columns(position);
+        let query = if expected == 0 {
+            "INSERT INTO documents (state, epoch, n, id, rev) VALUES ($1, $2, $3, $4, $5::bigint + 1) \
+             ON CONFLICT DO NOTHING"
+        } else {
+            "UPDATE documents SET state = $1, epoch = $2, n = $3, rev = rev + 1, updated_at = now() \
+             WHERE id = $4 AND rev = $5"
+        };
+        let query = sqlx::query(query).bind(state.as_ref()).bind(epoch).bind(n).bind(document).bind(expected);
+        let done = self.call(query.execute(&self.pool)).await?;
+        Ok(if done.rows_affected() == 1 { Written::Rev(expected + 1) } else { Written::Conflict })
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.call(sqlx::query("SELECT 1").execute(&self.pool)).await.map(drop)
+    }
+}

@@ -1,0 +1,127 @@
+//! The store in a SQLite file, for one process.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+use super::{Result, Store, StoreError, Written};
+use crate::room::log::{Epoch, Position, Row};
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// One writes at a time anyway; the others read.
+const CONNECTIONS: u32 = 4;
+
+/// Checkpoints in a SQLite file. A write has been synced to disk when it returns.
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    pool: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file, which is made if it is missing, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or was made by a newer version.
+    pub async fn open(path: &Path) -> Result<Self> {
+        Ok(Self { pool: open_pool(path, CONNECTIONS).await? })
+    }
+}
+
+/// Opens the file with the settings and tables that store and log share.
+pub(crate) async fn open_pool(path: &Path, connections: u32) -> Result<SqlitePool> {
+    // SQLite's migrations take no lock of their own, and store and log of one process open the file side by side.
+    static MIGRATING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+    let unavailable = |error: String| {
+        StoreError::Unavailable(format!("{}: {error}; check --data-dir and its permissions", path.display()))
+    };
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT);
+    let _one_at_a_time = MIGRATING.lock().await;
+    let pool = SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(|error| unavailable(error.to_string()))?;
+    sqlx::migrate!("migrations/sqlite").run(&pool).await.map_err(|error| unavailable(error.to_string()))?;
+    Ok(pool)
+}
+
+fn unavailable(error: sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => StoreError::Corrupt(error.to_string()),
+        error => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn load(&self, document: &str) -> Result<Option<Row>> {
+        let row: Option<(Vec<u8>, Option<i64>, Option<i64>, i64)> =
+            sqlx::query_as("SELECT state, epoch, n, rev FROM documents WHERE id = ?")
+                .bind(document)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(unavailable)?;
+        row.map(|(state, epoch, n, rev)| {
+            Ok(Row { state: state.into(), position: position_from_columns(document, epoch, n)?, rev })
+        })
+        .transpose()
+    }
+
+    async fn write(&self, document: &str, expected: i64, state: Bytes, position: Option<Position>) -> Result<Written> {
+        let (epoch, n) = position_to_columns(position);
+        let query = if expected == 0 {
+            "INSERT INTO documents (state, epoch, n, id, rev) VALUES (?, ?, ?, ?, ? + 1) ON CONFLICT DO NOTHING"
+        } else {
+            "UPDATE documents SET state = ?, epoch = ?, n = ?, rev = rev + 1, updated_at = unixepoch() \
+             WHERE id = ? AND rev = ?"
+        };
+        let done = sqlx::query(query)
+            .bind(state.as_ref())
+            .bind(epoch)
+            .bind(n)
+            .bind(document)
+            .bind(expected)
+            .execute(&self.pool)
+            .await
+            .map_err(unavailable)?;
+        Ok(if done.rows_affected() == 1 { Written::Rev(expected + 1) } else { Written::Conflict })
+    }
+
+    async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.pool).await.map_err(unavailable)?;
+        Ok(())
+    }
+}
+
+/// An epoch as the database keeps it: the same 64 bits, signed, since databases know no unsigned numbers. Epochs are
+/// compared for equality only, so the sign means nothing.
+pub(crate) fn epoch_to_column(epoch: Epoch) -> i64 {
+    epoch.0.cast_signed()
+}
+
+pub(crate) fn epoch_from_column(column: i64) -> Epoch {
+    Epoch(column.cast_unsigned())
+}
+
+pub(super) fn position_to_columns(position: Option<Position>) -> (Option<i64>, Option<i64>) {
+    position.map(|position| (epoch_to_column(position.epoch), position.n.cast_signed())).unzip()
+}
+
+pub(super) fn position_from_columns(document: &str, epoch: Option<i64>, n: Option<i64>) -> Result<Option<Position>> {
+    match (epoch, n) {
+        (None, None) => Ok(None),
+        (Some(epoch), Some(n)) => Ok(Some(Position { epoch: epoch_from_column(epoch), n: n.cast_unsigned() })),
+        _ => Err(StoreError::Corrupt(format!("document `{document}` has half a position"))),
+    }
+}

@@ -1,0 +1,104 @@
+//! Both stores keep the same promises.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests; Clippy exempts only the tests themselves")]
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use e2e_servers::Postgres;
+use gateway::room::log::{Epoch, Position, Row};
+use gateway::store::postgres::PostgresStore;
+use gateway::store::sqlite::SqliteStore;
+use gateway::store::{Store, StoreError, Written};
+
+fn all_bytes() -> Bytes {
+    (0..=255u8).cycle().take(1 << 20).collect::<Vec<_>>().into()
+}
+
+async fn wait_for_ping(store: &dyn Store) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = store.ping().await {
+        assert!(Instant::now() < deadline, "the store never answered: {error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn keeps_the_promises(store: &dyn Store) {
+    let document = "a {b} ü\u{1F600} / 50%";
+    let position = Some(Position { epoch: Epoch(u64::MAX - 5), n: 7 });
+    assert_eq!(store.load(document).await.unwrap(), None);
+
+    // An update of a row that is not there, then the first write, then a second first write.
+    assert_eq!(store.write(document, 3, Bytes::new(), None).await.unwrap(), Written::Conflict);
+    assert_eq!(store.write(document, 0, all_bytes(), position).await.unwrap(), Written::Rev(1));
+    assert_eq!(store.write(document, 0, Bytes::new(), None).await.unwrap(), Written::Conflict);
+    let row = store.load(document).await.unwrap();
+    assert_eq!(row, Some(Row { state: all_bytes(), position, rev: 1 }));
+
+    assert_eq!(store.write(document, 1, Bytes::from_static(b"x"), None).await.unwrap(), Written::Rev(2));
+    assert_eq!(store.write(document, 1, Bytes::from_static(b"late"), position).await.unwrap(), Written::Conflict);
+    let row = store.load(document).await.unwrap();
+    assert_eq!(row, Some(Row { state: Bytes::from_static(b"x"), position: None, rev: 2 }));
+    assert_eq!(store.load("a").await.unwrap(), None);
+}
+
+async fn of_many_writers_one_wins(store: &dyn Store) {
+    for expected in 0..5 {
+        let writes = (0..8u8).map(|n| store.write("contended", expected, Bytes::from(vec![n]), None));
+        let results = futures::future::join_all(writes).await;
+        let won = results.iter().filter(|result| matches!(result, Ok(Written::Rev(_)))).count();
+        let lost = results.iter().filter(|result| matches!(result, Ok(Written::Conflict))).count();
+        assert_eq!((won, lost), (1, 7), "{results:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_keeps_the_promises() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.ping().await.unwrap();
+    keeps_the_promises(&store).await;
+    of_many_writers_one_wins(&store).await;
+    drop(store);
+    let again = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(again.load("contended").await.unwrap().unwrap().rev, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_keeps_the_promises() {
+    let server = Postgres::start().unwrap();
+    let store = PostgresStore::connect(&server.url(), 4).unwrap();
+    wait_for_ping(&store).await;
+    keeps_the_promises(&store).await;
+    of_many_writers_one_wins(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_that_start_together_migrate_once() {
+    let server = Postgres::start().unwrap();
+    let stores: Vec<_> = (0..6).map(|_| PostgresStore::connect(&server.url(), 2).unwrap()).collect();
+    for store in &stores {
+        wait_for_ping(store).await;
+    }
+    assert_eq!(stores[0].write("d", 0, Bytes::from_static(b"1"), None).await.unwrap(), Written::Rev(1));
+    assert_eq!(stores[5].load("d").await.unwrap().unwrap().rev, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_starts_before_its_postgres_and_outlives_its_restart() {
+    let mut server = Postgres::prepare().unwrap();
+    let store = PostgresStore::connect(&server.url(), 2).unwrap();
+    assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.load("d").await, Err(StoreError::Unavailable(_))));
+
+    server.run().unwrap();
+    wait_for_ping(&store).await;
+    assert_eq!(store.write("d", 0, Bytes::from_static(b"1"), None).await.unwrap(), Written::Rev(1));
+
+    server.stop().unwrap();
+    assert!(matches!(store.load("d").await, Err(StoreError::Unavailable(_))));
+    server.run().unwrap();
+    wait_for_ping(&store).await;
+    assert_eq!(store.load("d").await.unwrap().unwrap().state, Bytes::from_static(b"1"));
+}
