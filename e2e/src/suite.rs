@@ -6,10 +6,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-use crate::progress::Progress;
-use crate::{cluster, packages, paths};
+use crate::{packages, paths};
 
-/// Debian packages that the tests use beyond those of the cluster itself.
+/// Debian packages that the tests use.
 const PACKAGES: &[&str] = &["redis-server", "postgresql-15", "chromium", "curl", "git"];
 
 /// One command of the suite. Steps run in order; a failed one does not stop the later ones.
@@ -34,9 +33,6 @@ const STEPS: &[Step] = &[
     },
     Step { name: "unit", folder: ".", command: &["cargo", "test", "--workspace"] },
 ];
-
-/// The scenario suites on the cluster: name of the test target and how many scenarios run side by side.
-const SCENARIOS: &[(&str, &str)] = &[("cluster", "3"), ("lifecycle", "1")];
 
 /// What became of the steps.
 #[derive(Default)]
@@ -70,55 +66,20 @@ impl Outcome {
     }
 }
 
-/// Runs everything, or what `filter` names: a step (`format`, `lint`, `web`, `clients`, `unit`) or a part of a
-/// scenario's name. The cluster is taken down afterwards unless `keep`.
-pub async fn test(filter: Option<&str>, keep: bool, progress: &Progress) -> Result<()> {
-    packages::ensure(PACKAGES, progress).await?;
-    let mut outcome = Outcome::default();
-    let is_step = STEPS.iter().any(|step| Some(step.name) == filter);
-    if filter.is_none() || is_step {
-        for step in STEPS.iter().filter(|step| filter.is_none_or(|name| name == step.name)) {
-            outcome.step(step.name, step.folder, step.command).await;
-        }
+/// Runs every step, or the one that `filter` names: `format`, `web`, `clients`, `lint` or `unit`.
+pub async fn test(filter: Option<&str>) -> Result<()> {
+    if let Some(name) = filter
+        && STEPS.iter().all(|step| step.name != name)
+    {
+        let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        bail!("there is no step `{name}`; take one of {}", names.join(", "));
     }
-    if !is_step {
-        if filter.is_some() {
-            outcome.step("clients", "e2e/clients", &["npm", "ci", "--no-audit", "--no-fund"]).await;
-        }
-        scenarios(&mut outcome, filter, progress).await;
-        if !keep {
-            cluster::down(progress).await?;
-        }
+    packages::ensure(PACKAGES).await?;
+    let mut outcome = Outcome::default();
+    for step in STEPS.iter().filter(|step| filter.is_none_or(|name| name == step.name)) {
+        outcome.step(step.name, step.folder, step.command).await;
     }
     outcome.finish()
-}
-
-async fn scenarios(outcome: &mut Outcome, filter: Option<&str>, progress: &Progress) {
-    let started = Instant::now();
-    let up = async {
-        cluster::up_with_sample(progress).await?;
-        let before = cluster::Cluster::current()?.state().await?;
-        cluster::up_with_sample(progress).await?;
-        let after = cluster::Cluster::current()?.state().await?;
-        if before != after {
-            bail!("a second `cargo e2e up` changed something:\n{before}\nbecame\n{after}");
-        }
-        Ok(())
-    };
-    let result: Result<()> = up.await;
-    if let Err(error) = &result {
-        eprintln!("{error:#}");
-    }
-    outcome.lines.push(("up: twice, the second changes nothing".into(), result.is_ok(), started.elapsed().as_secs()));
-    if result.is_err() {
-        return;
-    }
-    for (target, threads) in SCENARIOS {
-        let mut words = vec!["cargo", "test", "--workspace", "--test", target, "--"];
-        words.extend(["--test-threads", threads]);
-        words.extend(filter);
-        outcome.step("scenarios", ".", &words).await;
-    }
 }
 
 async fn run(folder: &str, words: &[&str]) -> Result<()> {
@@ -126,7 +87,6 @@ async fn run(folder: &str, words: &[&str]) -> Result<()> {
     let status = Command::new(program)
         .args(arguments)
         .current_dir(paths::workspace().join(folder))
-        .env("KUBECONFIG", paths::kubeconfig())
         .stdin(Stdio::null())
         .status()
         .await

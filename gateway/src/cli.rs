@@ -1,5 +1,6 @@
 //! The command line: flags and environment variables, each declared once here, and the process around the gateway.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -164,7 +165,8 @@ fn start_log(args: &Args) -> Result<()> {
     let filter = EnvFilter::try_new(&args.log_level).with_context(|| {
         format!("--log-level `{}` is not valid; write error, warn, info, debug or trace", args.log_level)
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     match args.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

@@ -4,189 +4,285 @@
 //! them out and brings the answers back as inputs. So the log protocol can be simulated with a seed, and no lock,
 //! socket or clock is in here.
 //!
+//! - `io`: inputs and effects
 //! - `log`: the words of the log protocol
 //! - `replica`: the log protocol: join, write, live, acknowledge, checkpoint, leave
 //! - `document`: the CRDT as bytes: state, state vector, difference, merge, validation
 //! - `awareness`: presence, kept per client id, removed with its session
 
-use std::time::Duration;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use self::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Row, Tenure};
-use crate::protocol::yjs::Message;
+use self::awareness::{Awareness, Owner, REMOTE_TIMEOUT};
+use self::document::EMPTY_UPDATE;
+pub use self::io::{CloseReason, Durability, Effect, Failed, Input, Limits, Now, SessionId};
+use self::replica::Replica;
+use crate::protocol::yjs::{Message, Presence, decode_awareness, encode_awareness};
 
 pub mod awareness;
 pub mod document;
+mod io;
 pub mod log;
+mod replica;
 
-/// Names a session within its shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(pub u64);
-
-/// Time since the process started.
-pub type Now = Duration;
-
-/// What a room is allowed. Beyond `backlog_bytes` of updates that are in no log yet, the room stops acknowledging and
-/// asks for its sessions not to be read (`Effect::Pause`); nothing is dropped.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    pub document_bytes: usize,
-    pub backlog_bytes: usize,
-    /// A checkpoint is made at the latest this long after an update, and at once when the last session has left.
-    pub checkpoint_after: Duration,
-    pub durability: Durability,
+/// One document while it is open in this process.
+pub struct Room {
+    limits: Limits,
+    sessions: BTreeSet<SessionId>,
+    awareness: Awareness,
+    replica: Replica,
+    /// Messages that came before the document was there.
+    early: VecDeque<(SessionId, Message)>,
+    early_bytes: usize,
+    joined_once: bool,
+    paused: bool,
+    done: bool,
+    wake_at: Option<Now>,
+    expire_at: Option<Now>,
 }
 
-/// What must have happened before an edit is acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// It is in the log, and so is all that the room held when it was taken in.
-    Log,
-    /// It is in the database, and so is all that the room held when it was taken in.
-    Database,
+impl Room {
+    /// A room that has done nothing yet. `seed` makes its random choices: epochs and jitter.
+    pub fn new(limits: Limits, seed: u64) -> Self {
+        Self {
+            replica: Replica::new(limits.clone(), seed),
+            limits,
+            sessions: BTreeSet::new(),
+            awareness: Awareness::default(),
+            early: VecDeque::new(),
+            early_bytes: 0,
+            joined_once: false,
+            paused: false,
+            done: false,
+            wake_at: None,
+            expire_at: None,
+        }
+    }
+
+    /// The sessions that are in the room.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Bytes of document that the room keeps.
+    pub fn bytes(&self) -> usize {
+        self.replica.document.bytes()
+    }
+
+    /// Takes one input and appends what is to be done to `effects`.
+    pub fn handle(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
+        let was_loaded = self.replica.loaded();
+        let replica = &mut self.replica;
+        match input {
+            Input::Join { session } => self.join(session, effects),
+            Input::Message { session, message } => self.message(now, session, message, effects),
+            Input::Leave { session } => self.leave(now, session, effects),
+            Input::Subscribed { call, result } => replica.subscribed(now, call, result, effects),
+            Input::Read { call, result } => replica.read(now, call, result, effects),
+            Input::Loaded { call, result } => replica.row_read(now, call, result, effects),
+            Input::Opened { call, result } => replica.opened(now, call, result, effects),
+            Input::Appended { call, result } => replica.appended(now, call, result, effects),
+            Input::Written { call, result } => replica.written(now, call, result, effects),
+            Input::CoverDone { call, result } => replica.cover_done(now, call, result, effects),
+            Input::Entry(entry) => replica.heard(entry, effects),
+            Input::Covered(position) => replica.covered_notice(position),
+            Input::RemoteAwareness(update) => self.remote_awareness(now, update, effects),
+            Input::AwarenessQuery => self.publish_awareness(effects),
+            Input::Disconnected { generation } => replica.disconnected(now, generation),
+            // A room that has not begun yet joins when somebody comes.
+            Input::Connected { .. } if self.joined_once => replica.connected(effects),
+            Input::Connected { .. } | Input::Tick => {}
+            Input::Flush => replica.flush(),
+        }
+        if !was_loaded && self.replica.loaded() {
+            self.open(now, effects);
+        }
+        self.settle(now, effects);
+    }
+
+    fn join(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        self.sessions.insert(session);
+        self.done = false;
+        if !self.joined_once {
+            self.joined_once = true;
+            self.replica.join(effects);
+        }
+        if self.replica.loaded() {
+            self.greet(session, effects);
+        }
+    }
+
+    /// The document is there: everybody who waited is served, in order.
+    fn open(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        effects.push(Effect::QueryAwareness);
+        for session in self.sessions.clone() {
+            self.greet(session, effects);
+        }
+        self.early_bytes = 0;
+        for (session, message) in std::mem::take(&mut self.early) {
+            self.serve(now, session, message, effects);
+        }
+    }
+
+    fn greet(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        if let Ok(vector) = self.replica.document.state_vector() {
+            effects.push(Effect::Send { to: vec![session], message: Message::SyncStep1(vector) });
+        }
+        let all = self.awareness.all();
+        if !all.is_empty() {
+            effects.push(Effect::Send { to: vec![session], message: Message::Awareness(encode_awareness(&all)) });
+        }
+    }
+
+    fn message(&mut self, now: Now, session: SessionId, message: Message, effects: &mut Vec<Effect>) {
+        if !self.sessions.contains(&session) {
+            return;
+        }
+        if self.replica.loaded() {
+            self.serve(now, session, message, effects);
+        } else {
+            self.early_bytes += size(&message);
+            self.early.push_back((session, message));
+        }
+    }
+
+    fn serve(&mut self, now: Now, session: SessionId, message: Message, effects: &mut Vec<Effect>) {
+        match message {
+            Message::SyncStep1(vector) => match self.replica.document.diff(&vector) {
+                Ok(update) => effects.push(Effect::Send { to: vec![session], message: Message::SyncStep2(update) }),
+                Err(_) => self.close(now, session, CloseReason::Undecodable, effects),
+            },
+            Message::SyncStep2(update) | Message::Update(update) => self.update(now, session, update, effects),
+            Message::Awareness(body) => match decode_awareness(body.clone()) {
+                Ok(list) => {
+                    self.awareness.apply(now, Owner::Session(session), &list);
+                    self.to_others(None, Message::Awareness(body.clone()), effects);
+                    effects.push(Effect::PublishAwareness(body));
+                }
+                Err(_) => self.close(now, session, CloseReason::Undecodable, effects),
+            },
+            Message::QueryAwareness => {
+                let body = encode_awareness(&self.awareness.all());
+                effects.push(Effect::Send { to: vec![session], message: Message::Awareness(body) });
+            }
+            // Servers say it; from a client it means nothing.
+            Message::PermissionDenied(_) => {}
+        }
+    }
+
+    fn update(&mut self, now: Now, session: SessionId, update: Bytes, effects: &mut Vec<Effect>) {
+        if document::validate(&update).is_err() {
+            return self.close(now, session, CloseReason::Undecodable, effects);
+        }
+        if update == EMPTY_UPDATE {
+            return self.replica.wait(session, update);
+        }
+        if self.replica.document.bytes() + update.len() > self.limits.document_bytes {
+            let merged = self.replica.document.encode_state().map_or(usize::MAX, |state| state.len());
+            if merged.saturating_add(update.len()) > self.limits.document_bytes {
+                return self.close(now, session, CloseReason::DocumentTooLarge, effects);
+            }
+        }
+        if self.replica.document.push(update.clone()).is_err() {
+            return self.close(now, session, CloseReason::Undecodable, effects);
+        }
+        self.to_others(Some(session), Message::Update(update.clone()), effects);
+        self.replica.local(session, update);
+    }
+
+    fn to_others(&self, except: Option<SessionId>, message: Message, effects: &mut Vec<Effect>) {
+        let to: Vec<_> = self.sessions.iter().copied().filter(|session| Some(*session) != except).collect();
+        if !to.is_empty() {
+            effects.push(Effect::Send { to, message });
+        }
+    }
+
+    fn close(&mut self, now: Now, session: SessionId, reason: CloseReason, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Close { session, reason });
+        self.leave(now, session, effects);
+    }
+
+    fn leave(&mut self, now: Now, session: SessionId, effects: &mut Vec<Effect>) {
+        if !self.sessions.remove(&session) {
+            return;
+        }
+        let gone = self.awareness.leave(now, session);
+        self.tell(&gone, effects);
+        if !gone.is_empty() {
+            effects.push(Effect::PublishAwareness(encode_awareness(&gone)));
+        }
+    }
+
+    fn tell(&self, presences: &[Presence], effects: &mut Vec<Effect>) {
+        if !presences.is_empty() {
+            self.to_others(None, Message::Awareness(encode_awareness(presences)), effects);
+        }
+    }
+
+    fn remote_awareness(&mut self, now: Now, update: Bytes, effects: &mut Vec<Effect>) {
+        // Another gateway decoded it before it was published; what does not decode is left out.
+        if let Ok(list) = decode_awareness(update.clone()) {
+            self.awareness.apply(now, Owner::Remote, &list);
+            self.to_others(None, Message::Awareness(update), effects);
+            self.expire_at.get_or_insert(now + REMOTE_TIMEOUT);
+        }
+    }
+
+    fn publish_awareness(&mut self, effects: &mut Vec<Effect>) {
+        let local = self.awareness.local();
+        if !local.is_empty() {
+            effects.push(Effect::PublishAwareness(encode_awareness(&local)));
+        }
+    }
+
+    /// After every input: what is due, what the replica has for the sessions, and when to be called back.
+    fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.expire_at.is_some_and(|at| now >= at) {
+            let gone = self.awareness.expire(now);
+            self.tell(&gone, effects);
+            self.expire_at = (!self.awareness.all().is_empty()).then_some(now + REMOTE_TIMEOUT / 4);
+        }
+        let alone = self.sessions.is_empty();
+        self.replica.advance(now, alone, effects);
+        for update in std::mem::take(&mut self.replica.news) {
+            self.to_others(None, Message::Update(update), effects);
+        }
+        for (session, update) in std::mem::take(&mut self.replica.acknowledged) {
+            if self.sessions.contains(&session) {
+                effects.push(Effect::Acknowledge { session, update });
+            }
+        }
+        self.pause(effects);
+        let never_began = !self.replica.loaded() && self.early.is_empty();
+        if alone && !self.done && (never_began || self.replica.loaded() && self.replica.may_leave()) {
+            self.done = true;
+            effects.push(Effect::Done);
+        }
+        let wake_at = self.replica.wake_at(alone).into_iter().chain(self.expire_at).min();
+        if wake_at != self.wake_at || wake_at.is_some_and(|at| at <= now) {
+            self.wake_at = wake_at;
+            effects.extend(wake_at.map(Effect::WakeAt));
+        }
+    }
+
+    fn pause(&mut self, effects: &mut Vec<Effect>) {
+        let backlog = self.early_bytes + self.replica.backlog();
+        let pause =
+            if self.paused { backlog > self.limits.backlog_bytes / 2 } else { backlog > self.limits.backlog_bytes };
+        if pause != self.paused {
+            self.paused = pause;
+            effects.push(Effect::Pause(pause));
+        }
+    }
 }
 
-/// The call to the log or the database did not answer; its outcome is unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failed;
-
-/// What happens to a room. Answers carry the `call` number of the effect that asked.
-#[derive(Clone, Debug)]
-pub enum Input {
-    Join {
-        session: SessionId,
-    },
-    /// One message of a session. A message of a session that has been told to close is ignored.
-    Message {
-        session: SessionId,
-        message: Message,
-    },
-    Leave {
-        session: SessionId,
-    },
-
-    /// The subscription is confirmed on the connection of this generation.
-    Subscribed {
-        call: u64,
-        result: Result<u64, Failed>,
-    },
-    Read {
-        call: u64,
-        result: Result<ReadReply, Failed>,
-    },
-    Loaded {
-        call: u64,
-        result: Result<Option<Row>, Failed>,
-    },
-    Opened {
-        call: u64,
-        result: Result<Opened, Failed>,
-    },
-    Appended {
-        call: u64,
-        result: Result<Appended, Failed>,
-    },
-    /// The new `rev`, or None: the row was not at the expected `rev`.
-    Written {
-        call: u64,
-        result: Result<Option<i64>, Failed>,
-    },
-    /// False: refused.
-    CoverDone {
-        call: u64,
-        result: Result<bool, Failed>,
-    },
-
-    /// From the subscription: an entry by any gateway, this one included.
-    Entry(Entry),
-    /// From the subscription: the database holds everything of this epoch up to here.
-    Covered(Position),
-    /// From the subscription: awareness of another gateway's sessions.
-    RemoteAwareness(Bytes),
-    /// From the subscription: another gateway wants our sessions' awareness.
-    AwarenessQuery,
-    /// The log's connection of this generation is gone.
-    Disconnected {
-        generation: u64,
-    },
-    /// The log's connection is there (again).
-    Connected {
-        generation: u64,
-    },
-
-    /// Time has passed; due at the latest when `Effect::WakeAt` asked for it.
-    Tick,
-    /// The process is draining: checkpoint as soon as there is something to write.
-    Flush,
-}
-
-/// What the shard must do. Calls are answered by the input of the same name and the same `call`, always.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    /// One message to one or more sessions, encoded once.
-    Send {
-        to: Vec<SessionId>,
-        message: Message,
-    },
-    /// All that the session sent up to and including this update is as durable as was promised. y-websocket: an echo.
-    Acknowledge {
-        session: SessionId,
-        update: Bytes,
-    },
-    /// The session misbehaved, or the room cannot serve it; the room has forgotten it already.
-    Close {
-        session: SessionId,
-        reason: CloseReason,
-    },
-    /// Stop (true) or go on (false) reading from this room's sessions: the backlog is full.
-    Pause(bool),
-
-    Subscribe {
-        call: u64,
-    },
-    Read {
-        call: u64,
-    },
-    Load {
-        call: u64,
-    },
-    Open {
-        call: u64,
-        expected: Option<Head>,
-        epoch: Epoch,
-        tenure: Tenure,
-        update: Bytes,
-    },
-    Append {
-        call: u64,
-        epoch: Epoch,
-        update: Bytes,
-    },
-    /// The compare-and-set of the row; `expected` 0: there is none yet.
-    Write {
-        call: u64,
-        expected: i64,
-        state: Bytes,
-        position: Option<Position>,
-    },
-    Cover {
-        call: u64,
-        position: Position,
-    },
-    PublishAwareness(Bytes),
-    QueryAwareness,
-
-    /// Call back with `Input::Tick` at this time or before; replaces what was asked before.
-    WakeAt(Now),
-    /// The room has no session and nothing that is not covered: unsubscribe and drop it.
-    Done,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// An update or awareness that does not decode (1007).
-    Undecodable,
-    /// The update would take the document over its limit (1009).
-    DocumentTooLarge,
+fn size(message: &Message) -> usize {
+    match message {
+        Message::SyncStep1(bytes) | Message::SyncStep2(bytes) | Message::Update(bytes) | Message::Awareness(bytes) => {
+            bytes.len()
+        }
+        Message::QueryAwareness => 0,
+        Message::PermissionDenied(reason) => reason.len(),
+    }
 }

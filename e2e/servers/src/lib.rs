@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+pub mod control_plane;
+pub mod gotools;
+pub mod pki;
 pub mod postgres;
 pub mod redis;
 
+pub use control_plane::ControlPlane;
 pub use postgres::Postgres;
 pub use redis::Redis;
 

@@ -104,6 +104,12 @@ impl Document {
     }
 }
 
+/// One update that is all of these.
+pub fn merge<'a>(updates: impl IntoIterator<Item = &'a [u8]>) -> Result<Bytes, Invalid> {
+    let updates: Vec<&[u8]> = updates.into_iter().collect();
+    guarded(|| yrs::merge_updates_v1(&updates).map(Bytes::from).map_err(|_| Invalid))
+}
+
 fn guarded<T>(work: impl FnOnce() -> Result<T, Invalid>) -> Result<T, Invalid> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Invalid))
 }

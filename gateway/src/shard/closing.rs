@@ -22,6 +22,9 @@ pub(super) async fn close(shared: Rc<Shared>, window: Duration) {
     sessions.shuffle(&mut rand::rng());
     let (start, count) = (Instant::now(), sessions.len() as f64);
     for (index, id) in sessions.into_iter().enumerate() {
+        if !shared.state.borrow().sessions.contains_key(&id) {
+            continue;
+        }
         // The first one at the window's beginning, so that a single session does not wait for nothing.
         let jitter = if index == 0 { 0.0 } else { rand::rng().random_range(0.0..1.0) };
         sleep_until(start + window.mul_f64((index as f64 + jitter) / count)).await;

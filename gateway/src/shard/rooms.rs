@@ -41,7 +41,7 @@ impl Shared {
     pub(super) fn join(self: &Rc<Self>, state: &mut State, document: &Rc<str>, session: SessionId) {
         if !state.rooms.contains_key(document) {
             let slot = Slot {
-                room: Room::new(document.to_string(), self.setup.limits.clone(), rand::random()),
+                room: Room::new(self.setup.limits.clone(), rand::random()),
                 incarnation: state.next_id(),
                 sessions: HashSet::new(),
                 paused: false,

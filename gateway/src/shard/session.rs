@@ -1,14 +1,14 @@
 //! A session: one socket, its task, and what the shard keeps for it.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
@@ -21,6 +21,9 @@ use super::{NewSocket, Open};
 use crate::protocol::websocket::{self, Decoder, Event, Opcode};
 use crate::protocol::yjs::Message;
 use crate::room::{Input, SessionId};
+
+/// What one read takes from a socket at most.
+const READ_BYTES: usize = 64 << 10;
 
 pub(super) struct Session {
     pub(super) document: Rc<str>,
@@ -85,8 +88,7 @@ pub(super) fn start(shared: &Rc<Shared>, socket: NewSocket) {
     } else {
         shared.join(&mut state, &document, id);
         state.received = now;
-        state.input.extend_from_slice(&socket.first);
-        shared.receive(&mut state, id);
+        shared.receive(&mut state, id, &mut BytesMut::from(socket.first));
     }
     drop(state);
     spawn_local(drive(shared.clone(), id, reader, wake));
@@ -143,68 +145,52 @@ impl Shared {
         reader: &mut OwnedReadHalf,
     ) -> Poll<io::Result<bool>> {
         let state = &mut *self.state.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut state.scratch);
-        ready!(Pin::new(reader).poll_read(cx, &mut buffer))?;
-        if buffer.filled().is_empty() {
-            return Poll::Ready(Ok(false));
+        let mut scratch = std::mem::take(&mut state.scratch);
+        scratch.reserve(READ_BYTES);
+        // The future has no state of its own, so that one for each poll is as good as one for all.
+        let read = pin!(reader.read_buf(&mut scratch)).poll(cx);
+        if let Poll::Ready(Ok(1..)) = read {
+            state.received = Instant::now();
+            self.receive(state, id, &mut scratch);
         }
-        state.input.extend_from_slice(buffer.filled());
-        state.received = Instant::now();
-        self.receive(state, id);
-        Poll::Ready(Ok(true))
+        scratch.clear();
+        state.scratch = scratch;
+        read.map_ok(|length| length > 0)
     }
 
-    /// Handles what is in `state.input`.
-    fn receive(self: &Rc<Self>, state: &mut State, id: SessionId) {
-        let mut input = std::mem::take(&mut state.input);
-        if let Some(session) = state.sessions.get_mut(&id) {
-            session.last_heard = state.received;
-            session.pinged = false;
-            if !session.rest.is_empty() {
-                std::mem::swap(&mut input, &mut session.rest);
-                input.extend_from_slice(&session.rest);
-                session.rest.clear();
-                // `rest` is the shard's buffer now; it goes back below.
-            }
+    /// Handles what a session's socket has given.
+    fn receive(self: &Rc<Self>, state: &mut State, id: SessionId, input: &mut BytesMut) {
+        let received = state.received;
+        let Some(session) = state.sessions.get_mut(&id) else { return };
+        session.last_heard = received;
+        session.pinged = false;
+        let mut rest = std::mem::take(&mut session.rest);
+        let left = if rest.is_empty() {
+            self.decode(state, id, input);
+            BytesMut::from(&input[..])
+        } else {
+            rest.extend_from_slice(input);
+            self.decode(state, id, &mut rest);
+            // A long rest is not copied at every read; a short one does not keep a long buffer.
+            if rest.len() < READ_BYTES { BytesMut::from(&rest[..]) } else { rest }
+        };
+        if let Some(session) = state.sessions.get_mut(&id).filter(|session| session.closing.is_none()) {
+            session.rest = left;
         }
-        loop {
-            let Some(session) = state.sessions.get_mut(&id) else { break };
-            if session.closing.is_some_and(|_| session.writer.is_none()) {
-                // Nobody reads this any more; the socket is drained so that the client gets our close frame.
-                input.clear();
-                break;
-            }
-            let event = match session.decoder.next(&mut input) {
-                Ok(Some(event)) => Ok(event),
-                Ok(None) => break,
-                Err(error) => Err(error),
+    }
+
+    /// Takes the whole frames out of `input`. What comes behind our close frame is not looked at: the socket is only
+    /// read on so that the client gets that frame and not a reset.
+    fn decode(self: &Rc<Self>, state: &mut State, id: SessionId, input: &mut BytesMut) {
+        while let Some(session) = state.sessions.get_mut(&id).filter(|session| session.closing.is_none()) {
+            let event = match session.decoder.next(input).transpose() {
+                // An own copy: a room may keep a slice of it, which must not keep the whole buffer.
+                Some(Ok(Event::Binary(frame))) => Ok(Event::Binary(Bytes::copy_from_slice(&frame))),
+                Some(event) => event,
+                None => return,
             };
-            if session.closing.is_some() {
-                if !matches!(event, Ok(Event::Binary(_) | Event::Ping(_) | Event::Pong(_))) {
-                    self.end(state, id);
-                    break;
-                }
-                continue;
-            }
-            // An own copy: a room may keep a slice of it, which must not keep the whole buffer.
-            let event = event.map(|event| match event {
-                Event::Binary(frame) => Event::Binary(Bytes::copy_from_slice(&frame)),
-                other => other,
-            });
             self.act(state, id, inbound::judge(event));
         }
-        match state.sessions.get_mut(&id) {
-            Some(session) if !input.is_empty() && session.closing.is_none() => {
-                let buffer = std::mem::replace(&mut session.rest, BytesMut::from(&input[..]));
-                if buffer.capacity() > 0 {
-                    input = buffer;
-                }
-            }
-            Some(session) => session.rest = BytesMut::new(),
-            None => {}
-        }
-        input.clear();
-        state.input = input;
     }
 
     fn act(self: &Rc<Self>, state: &mut State, id: SessionId, inbound: Inbound) {
@@ -237,6 +223,10 @@ impl Shared {
             session.last_progress = Instant::now();
         }
         let queued = session.outbox.push(frame, kind);
+        if !queued {
+            // It is no longer read.
+            session.wake.notify_one();
+        }
         if !session.dirty && !session.blocked {
             session.dirty = true;
             if state.dirty.is_empty() {
@@ -284,8 +274,8 @@ impl Shared {
         if session.outbox.write(|slices| writer.try_write_vectored(slices))? {
             session.last_progress = Instant::now();
         }
-        if session.blocked != !session.outbox.is_empty() || session.outbox.is_behind() {
-            session.blocked = !session.outbox.is_empty();
+        if session.blocked == session.outbox.is_empty() {
+            session.blocked = !session.blocked;
             session.wake.notify_one();
         }
         if let Some(delivered) = session.outbox.take_delivered() {

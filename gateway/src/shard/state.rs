@@ -24,8 +24,6 @@ use crate::room::{Effect, Input, Now, SessionId};
 
 /// Commands or events that are taken in one turn.
 const BATCH: usize = 256;
-/// What one read takes from a socket at most.
-const SCRATCH_BYTES: usize = 64 << 10;
 
 /// The shard's state and what its tasks wait for.
 pub(super) struct Shared {
@@ -55,13 +53,10 @@ pub(super) struct State {
     pub(super) received: Instant,
     pub(super) delivery: LocalHistogram,
     /// Where sockets are read into, one after the other.
-    pub(super) scratch: Box<[u8]>,
-    /// What was read and is being decoded.
-    pub(super) input: BytesMut,
+    pub(super) scratch: BytesMut,
     /// Kept for its capacity.
     pub(super) effects: Vec<Effect>,
     pub(super) closing: bool,
-    pub(super) flushing: bool,
     pub(super) last_id: u64,
 }
 
@@ -81,11 +76,9 @@ impl Shared {
             dirty: Vec::new(),
             received: Instant::now(),
             delivery: setup.metrics.delivery.local(),
-            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
-            input: BytesMut::new(),
+            scratch: BytesMut::new(),
             effects: Vec::new(),
             closing: false,
-            flushing: false,
             last_id: 0,
         };
         Self {

@@ -22,7 +22,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Care {
     Ping,
-    /// It takes nothing: told so, in case it ever looks, and ended.
+    /// It takes nothing.
     Stuck,
     Gone,
 }
@@ -40,10 +40,7 @@ pub(super) async fn run(shared: Rc<Shared>) {
         for (id, care) in needy {
             match care {
                 Care::Ping => shared.control(state, id, Opcode::Ping, b""),
-                Care::Stuck => {
-                    shared.close(state, id, Refusal::too_slow());
-                    shared.end(state, id);
-                }
+                Care::Stuck => shared.close(state, id, Refusal::too_slow()),
                 Care::Gone => shared.end(state, id),
             }
         }

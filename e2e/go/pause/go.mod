@@ -1,0 +1,3 @@
+module editorcluster.io/e2e/pause
+
+go 1.26.0

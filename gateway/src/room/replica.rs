@@ -1,0 +1,169 @@
+//! The log protocol for one open document: what the room holds, what the log and the database hold, and how they stay
+//! one. `docs/log.md` is its specification and gives the reason for each rule.
+//!
+//! - `join`: subscribe, READ, then the row, then union
+//! - `write`: the queue of local updates, OPEN and APPEND, what may be acknowledged
+//! - `checkpoint`: the compare-and-set of the row, COVER, leave
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use self::checkpoint::Checkpoint;
+use self::join::Stage;
+use self::write::{Flight, Item, Waiting};
+use super::document::{Document, EMPTY_UPDATE};
+use super::log::{Entry, Head, Position, Tenure};
+use super::{Effect, Limits, Now, SessionId};
+
+mod checkpoint;
+mod join;
+mod write;
+
+/// A look at the log at least this often: it shows what silently lost notices would have told.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MOST: Duration = Duration::from_secs(2);
+
+/// One gateway's copy of a document.
+pub(super) struct Replica {
+    pub(super) document: Document,
+    limits: Limits,
+    random: SmallRng,
+    calls: u64,
+
+    stage: Stage,
+    /// The row has been read and united once; before that the room serves nobody.
+    loaded: bool,
+    /// The row is to be read at the next join, because the last one could not.
+    row_due: bool,
+    /// Connections up to this generation are known to be dead.
+    dead: Option<u64>,
+    /// Heard while joining.
+    buffer: Vec<Entry>,
+
+    /// The contiguous frontier: everything of this epoch up to here is in the document.
+    position: Option<Position>,
+    head: Option<Head>,
+    tenure: Option<Tenure>,
+    /// The stream's entries that are not known to be covered, everyone's.
+    tail: Vec<Entry>,
+
+    /// Local updates that are in no log yet, in order.
+    queue: VecDeque<Item>,
+    flight: Option<Flight>,
+    /// Counts what was taken in, from sessions, log and row.
+    taken: u64,
+    waiting: VecDeque<Waiting>,
+
+    checkpoint: Checkpoint,
+
+    failures: u32,
+    retry_at: Option<Now>,
+    look_at: Option<Now>,
+
+    /// Updates that the sessions have not seen, for the room to send.
+    pub(super) news: Vec<Bytes>,
+    /// Acknowledgements that are due, for the room to send.
+    pub(super) acknowledged: Vec<(SessionId, Bytes)>,
+}
+
+impl Replica {
+    pub(super) fn new(limits: Limits, seed: u64) -> Self {
+        Self {
+            document: Document::default(),
+            limits,
+            random: SmallRng::seed_from_u64(seed),
+            calls: 0,
+            stage: Stage::Apart,
+            loaded: false,
+            row_due: false,
+            dead: None,
+            buffer: Vec::new(),
+            position: None,
+            head: None,
+            tenure: None,
+            tail: Vec::new(),
+            queue: VecDeque::new(),
+            flight: None,
+            taken: 0,
+            waiting: VecDeque::new(),
+            checkpoint: Checkpoint::default(),
+            failures: 0,
+            retry_at: None,
+            look_at: None,
+            news: Vec::new(),
+            acknowledged: Vec::new(),
+        }
+    }
+
+    /// Whether sessions can be served.
+    pub(super) fn loaded(&self) -> bool {
+        self.loaded
+    }
+
+    fn call(&mut self) -> u64 {
+        self.calls += 1;
+        self.calls
+    }
+
+    fn joined(&self) -> bool {
+        matches!(self.stage, Stage::Joined)
+    }
+
+    /// Tries again after a pause that doubles, with jitter.
+    fn retry_later(&mut self, now: Now) {
+        let most = RETRY_FIRST.saturating_mul(1 << self.failures.min(6)).min(RETRY_MOST);
+        self.failures += 1;
+        self.retry_at = Some(now + most.mul_f64(self.random.random_range(0.5..1.0)));
+    }
+
+    /// Takes content in that the sessions may lack.
+    fn unite(&mut self, updates: impl IntoIterator<Item = Bytes>) {
+        let before = if self.loaded { self.document.state_vector().ok() } else { None };
+        let mut brought = false;
+        for update in updates {
+            // What is in the log or the row was validated before it was written; bytes that do not decode now are
+            // left out rather than taking the document down.
+            brought |= self.document.push(update).is_ok();
+        }
+        if !brought {
+            return;
+        }
+        self.taken += 1;
+        if let Some(news) = before.and_then(|vector| self.document.diff(&vector).ok())
+            && news != EMPTY_UPDATE
+        {
+            self.news.push(news);
+        }
+    }
+
+    /// Something is due at the latest then.
+    pub(super) fn wake_at(&self, alone: bool) -> Option<Now> {
+        [self.retry_at, self.look_at, self.checkpoint_due(alone)].into_iter().flatten().min()
+    }
+
+    /// Time has passed, or something else has changed: begins whatever is due.
+    pub(super) fn advance(&mut self, now: Now, alone: bool, effects: &mut Vec<Effect>) {
+        if self.retry_at.is_some_and(|at| now >= at) {
+            self.retry_at = None;
+            if !self.joined() {
+                self.join(effects);
+            }
+        }
+        if self.look_at.is_some_and(|at| now >= at) {
+            self.look_at = None;
+            if self.joined() {
+                self.look(effects);
+            }
+        }
+        if self.retry_at.is_none() {
+            self.write(effects);
+        }
+        self.advance_checkpoint(now, alone, effects);
+        self.acknowledge();
+    }
+}

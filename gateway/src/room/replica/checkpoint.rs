@@ -1,0 +1,260 @@
+//! Checkpoint and leave: the row of the database never shrinks, and a room closes only when all is in it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::Rng as _;
+
+use super::super::log::{Position, Row};
+use super::super::{Effect, Failed, Now};
+use super::Replica;
+use super::join::Stage;
+
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What is known of the row, and the write under way.
+#[derive(Debug, Default)]
+pub(super) struct Checkpoint {
+    /// The row's `rev` as last read or written; 0 is no row.
+    rev: i64,
+    row_position: Option<Position>,
+    /// All that was taken in up to this count is in the row.
+    covered: u64,
+    /// The log has not been told that all is covered.
+    cover_due: bool,
+    dirty_since: Option<Now>,
+    retry_at: Option<Now>,
+    /// The process drains: do not wait for `checkpoint_after`.
+    flush: bool,
+    step: Step,
+}
+
+#[derive(Debug, Default)]
+enum Step {
+    #[default]
+    Idle,
+    /// After a conflict: reads what another room has written.
+    Loading {
+        call: u64,
+    },
+    Writing {
+        call: u64,
+        taken: u64,
+        position: Option<Position>,
+        row_position: Option<Position>,
+    },
+    Covering {
+        call: u64,
+        position: Position,
+    },
+}
+
+/// The position for a row that is written by a room at `own` over one at `row`. Its epoch serves to find the next
+/// generation, so the higher one stays.
+fn highest(row: Option<Position>, own: Option<Position>) -> Option<Position> {
+    let key = |at: &Position| (at.epoch.generation(), at.epoch.0, at.n);
+    row.into_iter().chain(own).max_by_key(key)
+}
+
+impl Replica {
+    pub(super) fn covered(&self) -> u64 {
+        self.checkpoint.covered
+    }
+
+    pub(super) fn row_position(&self) -> Option<Position> {
+        self.checkpoint.row_position
+    }
+
+    pub(super) fn row_covers(&self, at: Position) -> bool {
+        self.checkpoint.row_position.is_some_and(|row| row.epoch == at.epoch && at.n <= row.n)
+    }
+
+    /// Remembers the row; its state, if that is news.
+    pub(super) fn take_row(&mut self, row: Option<Row>) -> Option<Bytes> {
+        let row = row.filter(|row| row.rev != self.checkpoint.rev)?;
+        self.checkpoint.rev = row.rev;
+        self.checkpoint.row_position = row.position;
+        Some(row.state)
+    }
+
+    /// After a join that read the row: if neither stream nor queue hold more, all that the room holds is in it.
+    pub(super) fn all_from_row(&mut self) {
+        if self.tail.is_empty() && self.queue.is_empty() {
+            self.checkpoint.covered = self.taken;
+        }
+    }
+
+    pub(super) fn log_grew(&mut self) {
+        self.checkpoint.cover_due = true;
+    }
+
+    pub(in super::super) fn flush(&mut self) {
+        self.checkpoint.flush = true;
+    }
+
+    fn due_at(&self, alone: bool) -> Option<Now> {
+        let since = self.checkpoint.dirty_since?;
+        let wait = if alone || self.checkpoint.flush { Duration::ZERO } else { self.limits.checkpoint_after };
+        Some(since + wait)
+    }
+
+    pub(super) fn checkpoint_due(&self, alone: bool) -> Option<Now> {
+        if !matches!(self.checkpoint.step, Step::Idle) {
+            return None;
+        }
+        self.checkpoint.retry_at.or_else(|| self.due_at(alone))
+    }
+
+    pub(super) fn advance_checkpoint(&mut self, now: Now, alone: bool, effects: &mut Vec<Effect>) {
+        let dirty = self.taken > self.checkpoint.covered;
+        self.checkpoint.dirty_since = if dirty { self.checkpoint.dirty_since.or(Some(now)) } else { None };
+        let waits = self.checkpoint.retry_at.is_some_and(|at| now < at);
+        if !self.loaded || waits || !matches!(self.checkpoint.step, Step::Idle) {
+            return;
+        }
+        self.checkpoint.retry_at = None;
+        if self.due_at(alone).is_some_and(|at| now >= at) {
+            self.begin_write(now, effects);
+        } else if !dirty
+            && self.checkpoint.cover_due
+            && self.flight.is_none()
+            && matches!(self.stage, Stage::Joined)
+            && let Some(position) = self.position
+        {
+            self.begin_cover(position, effects);
+        }
+    }
+
+    fn begin_write(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        // All that was taken in was validated, so this encodes; if it ever does not, nothing is written or covered.
+        let Ok(state) = self.document.encode_state() else { return self.checkpoint_later(now) };
+        let call = self.call();
+        let row_position = highest(self.checkpoint.row_position, self.position);
+        self.checkpoint.step = Step::Writing { call, taken: self.taken, position: self.position, row_position };
+        effects.push(Effect::Write { call, expected: self.checkpoint.rev, state, position: row_position });
+    }
+
+    fn begin_cover(&mut self, position: Position, effects: &mut Vec<Effect>) {
+        let call = self.call();
+        self.checkpoint.step = Step::Covering { call, position };
+        effects.push(Effect::Cover { call, position });
+    }
+
+    pub(in super::super) fn written(
+        &mut self,
+        now: Now,
+        call: u64,
+        result: Result<Option<i64>, Failed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Step::Writing { call: mine, taken, position, row_position } = self.checkpoint.step else { return };
+        if mine != call {
+            return;
+        }
+        self.checkpoint.step = Step::Idle;
+        match result {
+            Ok(Some(rev)) => {
+                self.checkpoint.rev = rev;
+                self.checkpoint.row_position = row_position;
+                self.checkpoint.covered = self.checkpoint.covered.max(taken);
+                self.checkpoint.dirty_since = None;
+                if let Some(position) = position
+                    && matches!(self.stage, Stage::Joined | Stage::Looking { .. })
+                {
+                    self.begin_cover(position, effects);
+                }
+            }
+            Ok(None) => {
+                let call = self.call();
+                self.checkpoint.step = Step::Loading { call };
+                effects.push(Effect::Load { call });
+            }
+            Err(Failed) => self.checkpoint_later(now),
+        }
+    }
+
+    pub(in super::super) fn row_read(
+        &mut self,
+        now: Now,
+        call: u64,
+        result: Result<Option<Row>, Failed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !matches!(self.checkpoint.step, Step::Loading { call: mine } if mine == call) {
+            return self.loaded_for_join(now, call, result, effects);
+        }
+        self.checkpoint.step = Step::Idle;
+        match result {
+            Ok(row) => {
+                if row.is_none() {
+                    // Somebody deleted it; the next write makes it again.
+                    self.checkpoint.rev = 0;
+                }
+                let state = self.take_row(row);
+                self.unite(state);
+                self.begin_write(now, effects);
+            }
+            Err(Failed) => self.checkpoint_later(now),
+        }
+    }
+
+    pub(in super::super) fn cover_done(
+        &mut self,
+        now: Now,
+        call: u64,
+        result: Result<bool, Failed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Step::Covering { call: mine, position } = self.checkpoint.step else { return };
+        if mine != call {
+            return;
+        }
+        self.checkpoint.step = Step::Idle;
+        match result {
+            Ok(true) => self.drop_covered(position),
+            // Another epoch is open, or none any more.
+            Ok(false) => {
+                self.checkpoint_later(now);
+                self.join(effects);
+            }
+            Err(Failed) => self.checkpoint_later(now),
+        }
+    }
+
+    /// A notice: the row holds everything of this epoch up to here, by whoever wrote it.
+    pub(in super::super) fn covered_notice(&mut self, position: Position) {
+        if self.position.is_none_or(|mine| mine.epoch != position.epoch) {
+            return;
+        }
+        self.drop_covered(position);
+        let at_end = self.position.is_some_and(|mine| mine.n <= position.n);
+        if at_end && self.flight.is_none() && matches!(self.stage, Stage::Joined) {
+            self.all_from_row();
+        }
+    }
+
+    fn drop_covered(&mut self, covered: Position) {
+        let lower = |at: Position| at.epoch.generation() < covered.epoch.generation();
+        self.tail.retain(|entry| {
+            let at = entry.position;
+            !(lower(at) || at.epoch == covered.epoch && at.n <= covered.n)
+        });
+        if self.position == Some(covered) {
+            self.checkpoint.cover_due = false;
+        }
+    }
+
+    fn checkpoint_later(&mut self, now: Now) {
+        self.checkpoint.retry_at = Some(now + RETRY.mul_f64(self.random.random_range(0.5..1.0)));
+    }
+
+    /// Whether nothing would be missing if this replica ended now.
+    pub(in super::super) fn may_leave(&self) -> bool {
+        self.queue.is_empty()
+            && self.flight.is_none()
+            && self.taken == self.checkpoint.covered
+            && !self.checkpoint.cover_due
+            && self.tail.is_empty()
+            && matches!(self.checkpoint.step, Step::Idle)
+    }
+}

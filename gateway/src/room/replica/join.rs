@@ -1,0 +1,247 @@
+//! Join and live: how a replica gets to the log's end and stays there.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use rand::Rng as _;
+
+use super::super::log::{Entry, Position, ReadReply, Row};
+use super::super::{Effect, Failed, Now};
+use super::write::Item;
+use super::{LOOK_AGAIN, Replica};
+
+/// How far the join is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Not joined, and nothing under way: waits for the connection or for `retry_at`.
+    Apart,
+    Subscribing {
+        call: u64,
+    },
+    Reading {
+        call: u64,
+    },
+    Loading {
+        call: u64,
+        reply: ReadReply,
+    },
+    Joined,
+    /// Joined; a READ is on its way that shows whether a notice was lost.
+    Looking {
+        call: u64,
+    },
+}
+
+impl Replica {
+    /// Starts over. What is in flight has an unknown outcome from now on and stays in the queue.
+    pub(in super::super) fn join(&mut self, effects: &mut Vec<Effect>) {
+        let call = self.call();
+        self.stage = Stage::Subscribing { call };
+        self.flight = None;
+        self.buffer.clear();
+        self.look_at = None;
+        effects.push(Effect::Subscribe { call });
+    }
+
+    /// Compares the log with what was heard of it.
+    pub(super) fn look(&mut self, effects: &mut Vec<Effect>) {
+        let call = self.call();
+        self.stage = Stage::Looking { call };
+        effects.push(Effect::Read { call });
+    }
+
+    pub(in super::super) fn subscribed(
+        &mut self,
+        now: Now,
+        call: u64,
+        result: Result<u64, Failed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !matches!(self.stage, Stage::Subscribing { call: mine } if mine == call) {
+            return;
+        }
+        match result {
+            Ok(generation) if self.dead.is_none_or(|dead| generation > dead) => {
+                let call = self.call();
+                self.stage = Stage::Reading { call };
+                effects.push(Effect::Read { call });
+            }
+            _ => self.fall_apart(now),
+        }
+    }
+
+    pub(in super::super) fn read(
+        &mut self,
+        now: Now,
+        call: u64,
+        result: Result<ReadReply, Failed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match (&self.stage, result) {
+            (Stage::Reading { call: mine }, Ok(reply)) if *mine == call => {
+                if self.needs_row(&reply) {
+                    let call = self.call();
+                    self.stage = Stage::Loading { call, reply };
+                    effects.push(Effect::Load { call });
+                } else {
+                    self.finish_join(now, reply, None, effects);
+                }
+            }
+            (Stage::Looking { call: mine }, Ok(reply)) if *mine == call => {
+                self.stage = Stage::Joined;
+                let ahead = reply.last != self.position || reply.head != self.head;
+                // Entries of the same epoch that are still on their way look like a difference; joining is harmless.
+                if ahead || self.tenure.as_ref() != Some(&reply.tenure) || self.row_due {
+                    self.join(effects);
+                } else {
+                    self.look_later(now);
+                }
+            }
+            (Stage::Reading { call: mine } | Stage::Looking { call: mine }, Err(Failed)) if *mine == call => {
+                self.fall_apart(now);
+            }
+            _ => {}
+        }
+    }
+
+    /// The answer to the Load of a join.
+    pub(super) fn loaded_for_join(
+        &mut self,
+        now: Now,
+        call: u64,
+        result: Result<Option<Row>, Failed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !matches!(self.stage, Stage::Loading { call: mine, .. } if mine == call) {
+            return;
+        }
+        let Stage::Loading { reply, .. } = std::mem::replace(&mut self.stage, Stage::Apart) else { return };
+        match result {
+            Ok(row) => {
+                self.row_due = false;
+                self.finish_join(now, reply, Some(row), effects);
+            }
+            // An open room goes on without the row; a first open cannot, it would serve an empty document.
+            Err(Failed) if self.loaded => {
+                self.row_due = true;
+                self.finish_join(now, reply, None, effects);
+            }
+            Err(Failed) => self.fall_apart(now),
+        }
+    }
+
+    fn needs_row(&self, reply: &ReadReply) -> bool {
+        let (Some(position), Some(last)) = (self.position, reply.last) else { return true };
+        let unknown_before = reply.entries.first().is_some_and(|first| first.position.n > position.n + 1)
+            || reply.entries.is_empty() && last.n > position.n;
+        !self.loaded
+            || self.row_due
+            || position.epoch != last.epoch
+            || self.tenure.as_ref() != Some(&reply.tenure)
+            || self.head != reply.head
+            || unknown_before
+    }
+
+    fn finish_join(&mut self, now: Now, reply: ReadReply, row: Option<Option<Row>>, effects: &mut Vec<Effect>) {
+        let in_stream: HashSet<Position> = reply.entries.iter().map(|entry| entry.position).collect();
+        // Within one epoch an entry that is no longer there was trimmed, so it was covered, and all who joined had it.
+        let trimmed = |at: Position| reply.last.is_some_and(|last| last.epoch == at.epoch && at.n <= last.n);
+        let old_tail = std::mem::take(&mut self.tail);
+        let known: HashSet<Position> = old_tail.iter().map(|entry| entry.position).collect();
+        let lost: Vec<Bytes> = old_tail
+            .into_iter()
+            .filter(|entry| !in_stream.contains(&entry.position) && !trimmed(entry.position))
+            .map(|entry| entry.update)
+            .collect();
+
+        let mut news = Vec::new();
+        let row_read = row.is_some();
+        if let Some(row) = row {
+            news.extend(self.take_row(row));
+        }
+        let held = |at: Position| {
+            known.contains(&at) || self.position.is_some_and(|mine| mine.epoch == at.epoch && at.n <= mine.n)
+        };
+        news.extend(reply.entries.iter().filter(|entry| !held(entry.position)).map(|entry| entry.update.clone()));
+        self.unite(news);
+
+        if !reply.entries.is_empty() {
+            self.log_grew();
+        }
+        self.tail = reply.entries.into_iter().filter(|entry| !self.row_covers(entry.position)).collect();
+        self.position = reply.last;
+        self.head = reply.head;
+        self.tenure = Some(reply.tenure);
+        self.requeue(lost);
+        if row_read {
+            self.all_from_row();
+        }
+        self.stage = Stage::Joined;
+        self.loaded = true;
+        self.failures = 0;
+        self.retry_at = None;
+        self.look_later(now);
+        for entry in std::mem::take(&mut self.buffer) {
+            self.heard(entry, effects);
+        }
+    }
+
+    /// What the stream lacks of what the room holds goes in front, as one item, and nothing is acknowledged before it
+    /// is in the log. It is queued even if it is covered: a room that has read the row earlier would never hear of it.
+    fn requeue(&mut self, lost: Vec<Bytes>) {
+        for update in lost.into_iter().rev() {
+            self.queue.push_front(Item { seq: 0, update });
+        }
+    }
+
+    fn look_later(&mut self, now: Now) {
+        self.look_at = Some(now + LOOK_AGAIN.mul_f64(self.random.random_range(0.5..1.0)));
+    }
+
+    /// Live: an entry by any gateway, in the order in which the log made them.
+    pub(in super::super) fn heard(&mut self, entry: Entry, effects: &mut Vec<Effect>) {
+        match self.stage {
+            Stage::Joined | Stage::Looking { .. } => {}
+            Stage::Apart => return,
+            _ => return self.buffer.push(entry),
+        }
+        let next = match self.position {
+            Some(mine) if mine.epoch == entry.position.epoch => mine.n + 1,
+            _ => return self.join(effects),
+        };
+        if entry.position.n < next {
+            return;
+        }
+        if entry.position.n > next {
+            return self.join(effects);
+        }
+        self.position = Some(entry.position);
+        self.log_grew();
+        if self.tail.iter().rev().any(|known| known.position == entry.position) {
+            return;
+        }
+        if self.flight.as_ref().is_none_or(|flight| flight.update != entry.update)
+            && self.document.push(entry.update.clone()).is_ok()
+        {
+            self.taken += 1;
+            self.news.push(entry.update.clone());
+        }
+        self.tail.push(entry);
+    }
+
+    pub(in super::super) fn disconnected(&mut self, now: Now, generation: u64) {
+        self.dead = self.dead.max(Some(generation));
+        self.fall_apart(now);
+    }
+
+    pub(in super::super) fn connected(&mut self, effects: &mut Vec<Effect>) {
+        self.join(effects);
+    }
+
+    pub(super) fn fall_apart(&mut self, now: Now) {
+        self.stage = Stage::Apart;
+        self.flight = None;
+        self.look_at = None;
+        self.retry_later(now);
+    }
+}

@@ -1,0 +1,150 @@
+//! Write and acknowledge: the queue of local updates, one batch in flight, and who may be told what.
+
+use bytes::Bytes;
+use rand::Rng as _;
+
+use super::super::log::{Appended, Entry, Epoch, Opened, Position};
+use super::super::{Durability, Effect, Failed, Now, SessionId};
+use super::Replica;
+use super::join::Stage;
+
+/// Merging costs more than it saves beyond this many updates.
+const BATCH_UPDATES: usize = 128;
+
+/// A local update that is in no log yet.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// `taken` when it came. 0: it came back from a lost log, and everything waits for it.
+    pub(super) seq: u64,
+    pub(super) update: Bytes,
+}
+
+/// A batch on its way to the log: the queue's first `items` as one update.
+#[derive(Debug)]
+pub(super) struct Flight {
+    call: u64,
+    items: usize,
+    /// The epoch that it opens.
+    opens: Option<Epoch>,
+    pub(super) update: Bytes,
+}
+
+/// An acknowledgement that is not due yet.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    seq: u64,
+    session: SessionId,
+    update: Bytes,
+}
+
+impl Replica {
+    /// Takes in a session's update, which the room has pushed to the document already.
+    pub(in super::super) fn local(&mut self, session: SessionId, update: Bytes) {
+        self.taken += 1;
+        self.queue.push_back(Item { seq: self.taken, update: update.clone() });
+        self.wait(session, update);
+    }
+
+    /// An acknowledgement once all that the room holds now is durable.
+    pub(in super::super) fn wait(&mut self, session: SessionId, update: Bytes) {
+        self.waiting.push_back(Waiting { seq: self.taken, session, update });
+    }
+
+    /// Bytes that are in no log yet.
+    pub(in super::super) fn backlog(&self) -> usize {
+        self.queue.iter().map(|item| item.update.len()).sum()
+    }
+
+    pub(super) fn write(&mut self, effects: &mut Vec<Effect>) {
+        if self.flight.is_some()
+            || self.queue.is_empty()
+            || !matches!(self.stage, Stage::Joined | Stage::Looking { .. })
+        {
+            return;
+        }
+        let Some(tenure) = self.tenure.clone() else { return };
+        let mut items = self.queue.len().min(BATCH_UPDATES);
+        let mut update = self.queue[0].update.clone();
+        if items > 1 {
+            match super::super::document::merge(self.queue.iter().take(items).map(|item| &item.update[..])) {
+                Ok(merged) => update = merged,
+                Err(_) => items = 1,
+            }
+        }
+        let call = self.call();
+        let current = self.head.as_ref().filter(|head| head.tenure == tenure);
+        let opens = match current {
+            Some(head) => {
+                effects.push(Effect::Append { call, epoch: head.epoch, update: update.clone() });
+                None
+            }
+            None => {
+                let epochs = [self.head.as_ref().map(|head| head.epoch), self.position.map(|at| at.epoch)];
+                let known = epochs.into_iter().chain([self.row_position().map(|at| at.epoch)]).flatten();
+                let generation = known.map(Epoch::generation).max().unwrap_or(0) + 1;
+                let epoch = Epoch::new(generation, self.random.random());
+                let expected = self.head.clone();
+                effects.push(Effect::Open { call, expected, epoch, tenure, update: update.clone() });
+                Some(epoch)
+            }
+        };
+        self.flight = Some(Flight { call, items, opens, update });
+    }
+
+    pub(in super::super) fn opened(
+        &mut self,
+        now: Now,
+        call: u64,
+        result: Result<Opened, Failed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(flight) = self.flight.take_if(|flight| flight.call == call) else { return };
+        match (result, flight.opens) {
+            (Ok(Opened::Opened), Some(epoch)) => {
+                self.logged(Position { epoch, n: 0 }, flight);
+                self.join(effects);
+            }
+            (Ok(_), _) => self.join(effects),
+            (Err(Failed), _) => self.fall_apart(now),
+        }
+    }
+
+    pub(in super::super) fn appended(
+        &mut self,
+        now: Now,
+        call: u64,
+        result: Result<Appended, Failed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(flight) = self.flight.take_if(|flight| flight.call == call) else { return };
+        match result {
+            // It acknowledges; the position moves when the entry is heard, in order.
+            Ok(Appended::At(position)) => self.logged(position, flight),
+            Ok(Appended::Refused) => self.join(effects),
+            Err(Failed) => self.fall_apart(now),
+        }
+    }
+
+    fn logged(&mut self, position: Position, flight: Flight) {
+        self.queue.drain(..flight.items);
+        self.log_grew();
+        if !self.tail.iter().rev().any(|entry| entry.position == position) {
+            self.tail.push(Entry { position, update: flight.update });
+        }
+    }
+
+    /// Moves what is durable enough from `waiting` to `acknowledged`, in order.
+    pub(super) fn acknowledge(&mut self) {
+        let durable = match self.limits.durability {
+            Durability::Database => self.covered(),
+            Durability::Log if !matches!(self.stage, Stage::Joined | Stage::Looking { .. }) => self.covered(),
+            Durability::Log => {
+                let logged = self.queue.front().map_or(self.taken, |item| item.seq.saturating_sub(1));
+                logged.max(self.covered())
+            }
+        };
+        while let Some(waiting) = self.waiting.pop_front_if(|waiting| waiting.seq <= durable) {
+            self.acknowledged.push((waiting.session, waiting.update));
+        }
+    }
+}

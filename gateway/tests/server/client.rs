@@ -1,0 +1,157 @@
+//! A y-websocket client with a Yjs document of its own.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt};
+use gateway::protocol::yjs::{Message, Presence, decode_all, decode_awareness, encode_awareness};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use yrs::updates::decoder::Decode;
+use yrs::updates::encoder::Encode;
+use yrs::{Doc, GetString, ReadTxn, StateVector, Text, Transact, Update};
+
+use crate::gateway_process::DEADLINE;
+
+pub(crate) struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    doc: Doc,
+    /// Everything the gateway has sent, in order.
+    pub(crate) heard: Vec<Message>,
+    synced: bool,
+}
+
+impl Client {
+    /// Connects and says what its (empty) document holds; does not wait for an answer.
+    pub(crate) async fn connect(gateway: SocketAddr, document: &str) -> Self {
+        let url = format!("ws://{gateway}/yjs/{document}");
+        // A browser has no limit either.
+        let config = WebSocketConfig::default().max_frame_size(None).max_message_size(None);
+        let connecting = connect_async_with_config(url, Some(config), true);
+        let connected = timeout(DEADLINE, connecting).await.expect("the gateway answers");
+        let (socket, _) = connected.expect("the gateway takes the session");
+        let mut client = Self { socket, doc: Doc::new(), heard: Vec::new(), synced: false };
+        client.send(&[client.step1()]).await;
+        client
+    }
+
+    /// Connects and waits until it holds what the gateway holds.
+    pub(crate) async fn synced(gateway: SocketAddr, document: &str) -> Self {
+        let mut client = Self::connect(gateway, document).await;
+        client.until("the first sync", |client| client.synced).await;
+        client
+    }
+
+    fn step1(&self) -> Message {
+        Message::SyncStep1(self.doc.transact().state_vector().encode_v1().into())
+    }
+
+    /// Sends the messages as one frame.
+    pub(crate) async fn send(&mut self, messages: &[Message]) {
+        let frame: Vec<u8> = messages.iter().flat_map(|message| message.encode()).collect();
+        self.send_frame(Frame::Binary(frame.into())).await;
+    }
+
+    pub(crate) async fn send_frame(&mut self, frame: Frame) {
+        timeout(DEADLINE, self.socket.send(frame)).await.expect("the gateway reads").expect("the socket is open");
+    }
+
+    /// Writes at the end of the document; returns the update that it sends.
+    pub(crate) async fn write(&mut self, words: &str) -> Bytes {
+        let update = self.write_offline(words);
+        self.send(&[Message::Update(update.clone())]).await;
+        update
+    }
+
+    /// Writes without sending.
+    pub(crate) fn write_offline(&mut self, words: &str) -> Bytes {
+        let text = self.doc.get_or_insert_text("text");
+        let mut edit = self.doc.transact_mut();
+        text.push(&mut edit, words);
+        edit.encode_update_v1().into()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let text = self.doc.get_or_insert_text("text");
+        text.get_string(&self.doc.transact())
+    }
+
+    pub(crate) async fn show_presence(&mut self, client: u64, clock: u64, json: &str) {
+        let presence = Presence { client, clock, json: json.to_owned() };
+        self.send(&[Message::Awareness(encode_awareness(&[presence]))]).await;
+    }
+
+    /// The last that was heard of a client's presence.
+    pub(crate) fn presence(&self, client: u64) -> Option<String> {
+        let bodies = self.heard.iter().filter_map(|message| match message {
+            Message::Awareness(body) => Some(decode_awareness(body.clone()).expect("awareness decodes")),
+            _ => None,
+        });
+        bodies.flatten().filter(|presence| presence.client == client).last().map(|presence| presence.json)
+    }
+
+    /// Takes what the gateway sends until it is so.
+    pub(crate) async fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let listen = async {
+            while !is_so(self) {
+                if let Some(code) = self.step().await {
+                    panic!("closed with {code} instead of: {what}");
+                }
+            }
+        };
+        if timeout(DEADLINE, listen).await.is_err() {
+            panic!("in vain: {what}; the text has {} bytes", self.text().len());
+        }
+    }
+
+    pub(crate) async fn until_text(&mut self, text: &str) {
+        self.until(&format!("the text `{text}`"), |client| client.text() == text).await;
+    }
+
+    /// Takes what the gateway sends until it closes, and returns the close code (1006: none).
+    pub(crate) async fn closed(&mut self) -> u16 {
+        let listen = async {
+            loop {
+                if let Some(code) = self.step().await {
+                    return code;
+                }
+            }
+        };
+        timeout(DEADLINE, listen).await.expect("the gateway closes the session")
+    }
+
+    /// Takes one frame; the code if it was the last.
+    async fn step(&mut self) -> Option<u16> {
+        match self.socket.next().await {
+            Some(Ok(Frame::Binary(frame))) => {
+                for message in decode_all(frame).expect("the gateway speaks y-protocols") {
+                    self.take(&message).await;
+                    self.heard.push(message);
+                }
+                None
+            }
+            Some(Ok(Frame::Close(reason))) => Some(reason.map_or(1005, |reason| reason.code.into())),
+            Some(Ok(_)) => None,
+            Some(Err(_)) | None => Some(1006),
+        }
+    }
+
+    async fn take(&mut self, message: &Message) {
+        match message {
+            Message::SyncStep1(vector) => {
+                let vector = StateVector::decode_v1(vector).expect("a state vector");
+                let lacking = self.doc.transact().encode_state_as_update_v1(&vector);
+                self.send(&[Message::SyncStep2(lacking.into())]).await;
+            }
+            Message::SyncStep2(update) | Message::Update(update) => {
+                let decoded = Update::decode_v1(update).expect("an update");
+                self.doc.transact_mut().apply_update(decoded).expect("an update that applies");
+                self.synced |= matches!(message, Message::SyncStep2(_));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The whole gateway, in this process, with clients that speak y-websocket over real sockets.
+
+mod bad_input;
+mod client;
+mod draining;
+mod editing;
+mod gateway_process;
+mod http;
+mod two_gateways;

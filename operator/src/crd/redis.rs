@@ -1,0 +1,74 @@
+//! `spec.redis`.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Resources;
+use super::quantity::size;
+
+/// Where the documents' logs are: `managed` or `external`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[x_kube(validation = Rule::new("!(has(self.managed) && has(self.external))").message(
+    "spec.redis has both managed and external: write one of them (neither means managed)"
+))]
+#[serde(rename_all = "camelCase")]
+pub struct Redis {
+    /// A Redis that the operator runs: persistent, with a password, reached by the gateways alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed: Option<ManagedRedis>,
+    /// A Redis (7 or later) of one's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalRedis>,
+}
+
+/// A Redis that the operator runs.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedRedis {
+    /// How many servers in which order.
+    #[serde(default)]
+    pub mode: RedisMode,
+    /// The size of its volume, such as `1Gi`. It cannot be changed later.
+    #[serde(default = "storage")]
+    #[schemars(schema_with = "size")]
+    pub storage: String,
+    /// CPU and memory. Default: requests of 50m and 64Mi, no limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+}
+
+/// How many Redis servers in which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum RedisMode {
+    /// One server with a volume.
+    #[default]
+    Standalone,
+}
+
+/// A Redis of one's own.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalRedis {
+    /// The Secret, in the same namespace, that has the URL.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+    /// The Secret's key whose value is `redis://[user][:password@]host[:port][/db]` (`rediss://` for TLS).
+    #[serde(default = "key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+impl Default for ManagedRedis {
+    fn default() -> Self {
+        Self { mode: RedisMode::default(), storage: storage(), resources: None }
+    }
+}
+
+fn storage() -> String {
+    "1Gi".to_owned()
+}
+
+fn key() -> String {
+    "url".to_owned()
+}
