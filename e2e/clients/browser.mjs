@@ -90,7 +90,9 @@ class Visitor {
     await visitor.page.goto(url, { timeout: deadline.left })
     await visitor.page.getByLabel('Your name').fill(name)
     await visitor.sees('that it is connected', visitor.page.getByRole('status').filter({ hasText: /^Connected$/ }))
-    if ((await visitor.text.innerText()).trim() !== '') throw new Error(`the document at ${url} is not empty; name a new one`)
+    if ((await visitor.text.innerText()).trim() !== '') {
+      throw new Error(`the document at ${url} is not empty; name a new one`)
+    }
     await visitor.text.click()
     return visitor
   }

@@ -28,7 +28,8 @@ async function main() {
     patience: 10,
     deadline: 60,
   })
-  const crowd = new Crowd(given.urls.split(','), whole('connections', given.connections), whole('documents', given.documents), given)
+  const connections = whole('connections', given.connections)
+  const crowd = new Crowd(given.urls.split(','), connections, whole('documents', given.documents), given)
   const end = ended(crowd)
   const reporting = setInterval(() => crowd.status(), 1000)
   await Promise.race([crowd.arrive(new Deadline(given.deadline)), end])
@@ -130,8 +131,9 @@ function ended(crowd) {
     lines.on('line', (line) => {
       const [command, argument] = line.trim().split(/\s+/)
       if (command === 'status') crowd.status()
-      else if (command === 'leave' && /^\d+$/.test(argument ?? '')) report('left', { left: crowd.leave(Number(argument)), wanted: crowd.wanted })
-      else report('unknown-command', { line })
+      else if (command === 'leave' && /^\d+$/.test(argument ?? '')) {
+        report('left', { left: crowd.leave(Number(argument)), wanted: crowd.wanted })
+      } else report('unknown-command', { line })
     })
   })
 }

@@ -3,4 +3,5 @@
 pub mod cli;
 pub mod packages;
 pub mod paths;
+pub mod scenario;
 pub mod suite;

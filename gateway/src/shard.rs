@@ -9,7 +9,7 @@
 //! - `calls`: the effects that ask the log or the database
 //! - `wakes`: the rooms' timers
 //! - `session`: one socket's task; `outbox`: what waits to be written to it; `inbound`: what its frames mean
-//! - `sweep`: pings, and the end of connections that are dead or stuck
+//! - `sweep`, `vitals`: pings, and the end of connections that are dead or stuck
 //! - `closing`: a shard's part of the drain
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -39,6 +39,7 @@ mod rooms;
 mod session;
 mod state;
 mod sweep;
+mod vitals;
 mod wakes;
 
 /// Where a shard's log is.

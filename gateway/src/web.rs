@@ -1,4 +1,4 @@
-//! The editor page: the files that Vite built, with a fallback to `index.html` for the page's own routes.
+//! The editor page: the files that Vite built. `/` and `/d/{document}` are the page, everything else a file.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,10 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use percent_encoding::percent_decode_str;
+
+const PAGE: &str = "index.html";
+const NOT_BUILT: &str = "The editor page is not built. In the source tree: cd web && npm ci && npm run build. \
+                         Or name its directory with --web-root.\n";
 
 /// What the public port serves besides WebSockets. `root` None: only `/healthz`.
 pub fn router(root: Option<PathBuf>) -> Router {
@@ -24,23 +28,23 @@ async fn file(State(root): State<Arc<Path>>, method: Method, uri: Uri, headers: 
     if method != Method::GET && method != Method::HEAD {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response();
     }
-    let Some(asked) = asset(uri.path()) else { return not_found() };
-    let path = if asked.as_os_str().is_empty() { root.join("index.html") } else { root.join(&asked) };
-    if let Some(response) = send(&path, &asked, &headers).await {
-        return response;
+    let path = uri.path();
+    if path.starts_with("/yjs/") {
+        return (StatusCode::UPGRADE_REQUIRED, [(header::UPGRADE, "websocket")], "connect with a WebSocket\n")
+            .into_response();
     }
-    // A missing asset must not become a page: the browser would read HTML as a script.
-    if asked.starts_with("assets") || asked.extension().is_some() && !asked.starts_with("d") {
-        return not_found();
+    if path == "/" || path.starts_with("/d/") {
+        return match send(&root.join(PAGE), Path::new(PAGE), &headers).await {
+            Some(response) => response,
+            None => (StatusCode::NOT_FOUND, NOT_BUILT).into_response(),
+        };
     }
-    match send(&root.join("index.html"), Path::new("index.html"), &headers).await {
-        Some(response) => response,
-        None => {
-            let text = "The editor page is not built. In the source tree: cd web && npm ci && npm run build. \
-                        Or name its directory with --web-root.\n";
-            (StatusCode::NOT_FOUND, text).into_response()
-        }
-    }
+    // A missing file must not become the page: the browser would read HTML as a script.
+    let found = match asset(path) {
+        Some(asked) => send(&root.join(&asked), &asked, &headers).await,
+        None => None,
+    };
+    found.unwrap_or_else(|| (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response())
 }
 
 /// The file that a URL's path names, relative to the root. None: not inside the root.
@@ -71,10 +75,6 @@ async fn send(path: &Path, asked: &Path, headers: &HeaderMap) -> Option<Response
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     Some((headers, body).into_response())
-}
-
-fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, "there is no such file\n").into_response()
 }
 
 #[cfg(test)]

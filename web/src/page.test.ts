@@ -17,7 +17,10 @@ test('the status tells a first connection, a lost one, no network and a refusal 
   expect(statusOf({ ...up, synced: false, online: false }).kind).toBe('offline')
   // A server on this machine needs no network.
   expect(statusOf({ ...up, online: false }).kind).toBe('connected')
-  expect(statusOf({ ...up, synced: false, refused: 'no access' })).toEqual({ kind: 'refused', text: 'Refused: no access' })
+  expect(statusOf({ ...up, synced: false, refused: 'no access' })).toEqual({
+    kind: 'refused',
+    text: 'Refused: no access',
+  })
 })
 
 test('the list of people starts with oneself and goes on by name', () => {
@@ -27,7 +30,8 @@ test('the list of people starts with oneself and goes on by name', () => {
     [3, { user: { name: 'Me' } }],
     [4, {}],
   ])
-  expect(present(states, 3).map(({ name, isSelf }) => (isSelf ? `${name}*` : name))).toEqual(['Me*', 'Bob', 'Somebody', 'Zoe'])
+  const names = present(states, 3).map(({ name, isSelf }) => (isSelf ? `${name}*` : name))
+  expect(names).toEqual(['Me*', 'Bob', 'Somebody', 'Zoe'])
 })
 
 test('the arrow keys go round in the toolbar', () => {

@@ -8,7 +8,18 @@ export interface Person {
 const STORAGE_KEY = 'editorcluster.name'
 const LONGEST_NAME = 40
 const ANONYMOUS = 'Somebody'
-const COLORS = ['#1d4ed8', '#b91c1c', '#047857', '#7c3aed', '#b45309', '#be185d', '#0e7490', '#4d7c0f', '#a21caf', '#475569'] as const
+const COLORS = [
+  '#1d4ed8',
+  '#b91c1c',
+  '#047857',
+  '#7c3aed',
+  '#b45309',
+  '#be185d',
+  '#0e7490',
+  '#4d7c0f',
+  '#a21caf',
+  '#475569',
+] as const
 const ANIMALS = ['Badger', 'Crane', 'Dolphin', 'Falcon', 'Gecko', 'Heron', 'Lynx', 'Marten', 'Otter', 'Raven'] as const
 
 /** The colour of a name: always the same one, so that people keep theirs on every machine. */

@@ -16,7 +16,9 @@ export interface Status {
 
 /** What the page says about its connection. */
 export function statusOf({ online, synced, everSynced, refused }: Link): Status {
-  if (refused !== null) return { kind: 'refused', text: refused === '' ? 'Refused by the server' : `Refused: ${refused}` }
+  if (refused !== null) {
+    return { kind: 'refused', text: refused === '' ? 'Refused by the server' : `Refused: ${refused}` }
+  }
   if (synced) return { kind: 'connected', text: 'Connected' }
   if (!online) return { kind: 'offline', text: 'Offline: changes are sent when you are back' }
   if (everSynced) return { kind: 'reconnecting', text: 'Reconnecting…' }

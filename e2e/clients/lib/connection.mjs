@@ -13,8 +13,8 @@ export class Connection {
   #onChange
 
   /**
-   * Connects at once. `url` is that of the y-websocket endpoint, such as `ws://host:8080/yjs`; `onChange(event, fields)`
-   * hears of every connect, sync and loss.
+   * Connects at once. `url` is that of the y-websocket endpoint, such as `ws://host:8080/yjs`;
+   * `onChange(event, fields)` hears of every sync, loss and error.
    */
   constructor(url, document, onChange = () => {}) {
     this.#onChange = onChange
@@ -103,5 +103,11 @@ function difference(actual, expected) {
   let at = 0
   while (at < actual.length && at < expected.length && actual[at] === expected[at]) at += 1
   const around = (text) => text.slice(Math.max(0, at - 10), at + 20)
-  return { length: actual.length, expected: expected.length, differsAt: at, here: around(actual), wanted: around(expected) }
+  return {
+    length: actual.length,
+    expected: expected.length,
+    differsAt: at,
+    here: around(actual),
+    wanted: around(expected),
+  }
 }

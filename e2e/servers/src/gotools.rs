@@ -71,19 +71,18 @@ pub fn path(program: &str, say: &dyn Fn(&str)) -> Result<PathBuf> {
     Ok(ensure(module, say)?.join(program))
 }
 
-/// Builds what is missing of all modules, one after the other; returns the folders, to be put on a PATH.
-pub fn ensure_all(say: &dyn Fn(&str)) -> Result<Vec<PathBuf>> {
-    MODULES.iter().map(|module| ensure(module, say)).collect()
+/// Whether the cache has the module's programs, so that [`ensure`] builds nothing.
+pub fn is_built(module: &Module) -> Result<bool> {
+    Ok(folder(module)?.is_dir())
 }
 
 /// The folder with the module's programs. A build is complete or absent: it is renamed into place.
 pub fn ensure(module: &Module, say: &dyn Fn(&str)) -> Result<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../go").join(module.name);
-    let parent = cache()?.join("go");
-    let folder = parent.join(format!("{}-{}", module.name, key(module, &source)?));
+    let folder = folder(module)?;
     if folder.is_dir() {
         return Ok(folder);
     }
+    let parent = cache()?.join("go");
     fs::create_dir_all(&parent).with_context(|| format!("cannot make {}", parent.display()))?;
     // Two test programs may want the same build at the same time; the second finds it done.
     let lock = File::create(parent.join(format!("{}.lock", module.name)))?;
@@ -93,9 +92,17 @@ pub fn ensure(module: &Module, say: &dyn Fn(&str)) -> Result<PathBuf> {
     }
     say(&format!("building {} from its Go module (once)", module.name));
     let unfinished = tempfile::tempdir_in(&parent)?;
-    build(module, &source, unfinished.path())?;
+    build(module, &source(module), unfinished.path())?;
     fs::rename(unfinished.keep(), &folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
+}
+
+fn source(module: &Module) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../go").join(module.name)
+}
+
+fn folder(module: &Module) -> Result<PathBuf> {
+    Ok(cache()?.join("go").join(format!("{}-{}", module.name, key(module, &source(module))?)))
 }
 
 /// Names a build: what its sources, its locked dependencies and its flags are.
@@ -117,8 +124,12 @@ fn key(module: &Module, source: &Path) -> Result<String> {
 }
 
 fn build(module: &Module, source: &Path, into: &Path) -> Result<()> {
+    // A folder keeps each package's own name, which for a module's own main is the module's.
     let mut out = OsString::from(into);
     out.push("/");
+    if let ([program], ["."]) = (module.programs, module.packages) {
+        out.push(program);
+    }
     let output = Command::new("go")
         .current_dir(source)
         .env("CGO_ENABLED", "0")

@@ -38,18 +38,11 @@ impl Document {
     /// Takes a validated update in; merges when the tail has grown long.
     ///
     /// # Errors
-    /// The update does not merge. It is left out; what was there before stays.
+    /// The update does not merge, as far as that is known now. It is left out; what was there before stays.
     pub fn push(&mut self, update: Bytes) -> Result<(), Invalid> {
         self.tail_bytes += update.len();
         self.tail.push(update);
-        if self.tail.len() <= TAIL_UPDATES && self.tail_bytes <= TAIL_BYTES {
-            return Ok(());
-        }
-        let merged = self.compact();
-        if merged.is_err() {
-            self.tail_bytes -= self.tail.pop().map_or(0, |update| update.len());
-        }
-        merged
+        if self.tail.len() <= TAIL_UPDATES && self.tail_bytes <= TAIL_BYTES { Ok(()) } else { self.compact() }
     }
 
     /// An upper bound of the encoded size: the tail counts as it came.
@@ -59,49 +52,67 @@ impl Document {
 
     /// The whole document as one update, with pending structs and deletions.
     pub fn encode_state(&mut self) -> Result<Bytes, Invalid> {
-        self.compact()?;
+        self.compact().ok();
         Ok(if self.state.is_empty() { Bytes::from_static(EMPTY_UPDATE) } else { self.state.clone() })
     }
 
     pub fn state_vector(&mut self) -> Result<Bytes, Invalid> {
-        self.compact()?;
-        self.with_doc(|doc| Ok(doc.transact().state_vector().encode_v1().into()))
+        self.compact().ok();
+        with_doc([&self.state], |doc| Ok(doc.transact().state_vector().encode_v1().into()))
     }
 
     /// What a holder of `state_vector` lacks, with all deletions and all that is pending.
     pub fn diff(&mut self, state_vector: &[u8]) -> Result<Bytes, Invalid> {
-        self.compact()?;
-        self.with_doc(|doc| {
+        self.compact().ok();
+        with_doc([&self.state], |doc| {
             let vector = StateVector::decode_v1(state_vector).map_err(|_| Invalid)?;
             // This method and no other of yrs: the generic one leaves pending structs out.
             Ok(doc.transact().encode_state_as_update_v1(&vector).into())
         })
     }
 
+    /// Merges the tail into the state. Some bytes decode and yet do not apply; they must not block the document for
+    /// good, so they are dropped. Every gateway drops them, so all stay equal.
+    ///
+    /// # Errors
+    /// The last update of the tail was dropped.
     fn compact(&mut self) -> Result<(), Invalid> {
-        if self.tail.is_empty() {
+        let tail = std::mem::take(&mut self.tail);
+        self.tail_bytes = 0;
+        if tail.is_empty() {
             return Ok(());
         }
-        let state = self.with_doc(|doc| Ok(doc.transact().encode_state_as_update_v1(&StateVector::default())))?;
-        self.state = state.into();
-        self.tail.clear();
-        self.tail_bytes = 0;
-        Ok(())
+        if let Ok(state) = with_doc(std::iter::once(&self.state).chain(&tail), encode) {
+            self.state = state;
+            return Ok(());
+        }
+        let mut last = Ok(());
+        for update in &tail {
+            last = with_doc([&self.state, update], encode).map(|state| self.state = state);
+        }
+        last
     }
+}
 
-    fn with_doc<T>(&self, work: impl FnOnce(&Doc) -> Result<T, Invalid>) -> Result<T, Invalid> {
-        guarded(|| {
-            let doc = Doc::new();
-            {
-                let mut transaction = doc.transact_mut();
-                for update in std::iter::once(&self.state).filter(|state| !state.is_empty()).chain(&self.tail) {
-                    let update = Update::decode_v1(update).map_err(|_| Invalid)?;
-                    transaction.apply_update(update).map_err(|_| Invalid)?;
-                }
+fn encode(doc: &Doc) -> Result<Bytes, Invalid> {
+    Ok(doc.transact().encode_state_as_update_v1(&StateVector::default()).into())
+}
+
+fn with_doc<'a, T>(
+    updates: impl IntoIterator<Item = &'a Bytes>,
+    work: impl FnOnce(&Doc) -> Result<T, Invalid>,
+) -> Result<T, Invalid> {
+    guarded(|| {
+        let doc = Doc::new();
+        {
+            let mut transaction = doc.transact_mut();
+            for update in updates.into_iter().filter(|update| !update.is_empty()) {
+                let update = Update::decode_v1(update).map_err(|_| Invalid)?;
+                transaction.apply_update(update).map_err(|_| Invalid)?;
             }
-            work(&doc)
-        })
-    }
+        }
+        work(&doc)
+    })
 }
 
 /// One update that is all of these.
@@ -172,6 +183,20 @@ mod tests {
         text.remove_range(&mut transaction, 0, 1);
         document.push(transaction.encode_update_v1().into()).unwrap();
         assert_ne!(document.diff(&vector).unwrap(), EMPTY_UPDATE);
+    }
+
+    #[test]
+    fn an_update_that_does_not_apply_is_dropped_and_blocks_nothing() {
+        let (_, updates) = edits(3);
+        let mut document = Document::default();
+        document.push(updates[0].clone()).unwrap();
+        // `push` takes whatever it is given as long as the tail is short; these bytes fail when they are merged.
+        document.push(Bytes::from_static(&[1, 1, 0xff])).unwrap();
+        document.push(updates[1].clone()).unwrap();
+        assert_eq!(document.diff(&[0xff]), Err(Invalid));
+        document.push(updates[2].clone()).unwrap();
+        assert!(document.state_vector().is_ok());
+        assert_eq!(text_of(&document.encode_state().unwrap()), "xxx");
     }
 
     #[test]

@@ -133,7 +133,11 @@ impl Client {
                 }
                 None
             }
-            Some(Ok(Frame::Close(reason))) => Some(reason.map_or(1005, |reason| reason.code.into())),
+            Some(Ok(Frame::Close(reason))) => {
+                // The answer to it leaves with the next read, as in a browser.
+                while let Some(Ok(_)) = self.socket.next().await {}
+                Some(reason.map_or(1005, |reason| reason.code.into()))
+            }
             Some(Ok(_)) => None,
             Some(Err(_)) | None => Some(1006),
         }

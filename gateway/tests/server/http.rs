@@ -29,7 +29,9 @@ async fn the_editor_is_served_with_its_routes_and_assets() {
     let asset = get(gateway.public_addr, "/assets/index-1a2b.js").await;
     assert_eq!((asset.status, asset.body.as_str()), (200, "let x"));
     assert!(asset.head.contains("immutable") && asset.head.contains("text/javascript"), "{}", asset.head);
-    assert_eq!(get(gateway.public_addr, "/assets/gone.js").await.status, 404);
+    for gone in ["/assets/gone.js", "/favicon.ico", "/../secret", "/%2e%2e/secret"] {
+        assert_eq!(get(gateway.public_addr, gone).await.status, 404, "{gone}");
+    }
     assert_eq!(request(gateway.public_addr, "DELETE", "/").await.status, 405);
 
     let etag = asset.head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
@@ -59,7 +61,7 @@ async fn a_wrong_document_name_is_refused_with_a_sentence() {
         assert_eq!(answer.status, 400, "{path}");
         assert!(answer.body.len() > 20, "{path}: {}", answer.body);
     }
-    assert_eq!(get(gateway.public_addr, "/yjs/notes").await.status, 404);
+    assert_eq!(get(gateway.public_addr, "/yjs/notes").await.status, 426);
     assert_eq!(raw(gateway.public_addr, "nonsense\r\n\r\n").await.status, 400);
 }
 

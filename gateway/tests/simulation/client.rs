@@ -1,0 +1,124 @@
+//! A client: a Yjs document that edits, re-synchronises at each connection, and counts what was acknowledged.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use gateway::protocol::yjs::Message;
+use gateway::room::{Now, SessionId};
+use rand::Rng as _;
+use rand::rngs::SmallRng;
+use yrs::updates::decoder::Decode as _;
+use yrs::updates::encoder::Encode as _;
+use yrs::{Doc, GetString as _, ReadTxn as _, StateVector, Text as _, Transact as _, Update};
+
+/// One connection to a gateway: in order, both ways.
+pub struct Link {
+    pub gateway: usize,
+    pub session: SessionId,
+    /// When the last message of each direction arrives; a later one does not overtake it.
+    pub up: Now,
+    pub down: Now,
+    /// The client has answered the room's Step1; before that its edits wait for the answer.
+    synced: bool,
+    /// Sent and not acknowledged, with the number of own tokens that the room then has.
+    sent: VecDeque<(Bytes, usize)>,
+}
+
+pub struct Client {
+    name: usize,
+    doc: Doc,
+    pub link: Option<Link>,
+    pub own: Vec<String>,
+    pub acknowledged: usize,
+    /// Never comes back.
+    pub gone: bool,
+}
+
+/// The text of a document's state.
+pub fn text_of<'a>(updates: impl IntoIterator<Item = &'a Bytes>) -> String {
+    let doc = Doc::new();
+    let text = doc.get_or_insert_text("t");
+    for update in updates {
+        doc.transact_mut().apply_update(Update::decode_v1(update).unwrap()).unwrap();
+    }
+    text.get_string(&doc.transact())
+}
+
+/// The tokens of a text.
+pub fn tokens(text: &str) -> BTreeSet<String> {
+    text.split_inclusive(']').map(str::to_owned).collect()
+}
+
+impl Client {
+    pub fn new(name: usize) -> Self {
+        let doc = Doc::with_client_id(name as u64 + 1);
+        Self { name, doc, link: None, own: Vec::new(), acknowledged: 0, gone: false }
+    }
+
+    pub fn text(&self) -> String {
+        let text = self.doc.get_or_insert_text("t");
+        text.get_string(&self.doc.transact())
+    }
+
+    /// The first message of a connection.
+    pub fn connect(&mut self, now: Now, gateway: usize, session: SessionId) -> Message {
+        self.link = Some(Link { gateway, session, up: now, down: now, synced: false, sent: VecDeque::new() });
+        Message::SyncStep1(self.doc.transact().state_vector().encode_v1().into())
+    }
+
+    /// Inserts a token or deletes one, whole; what is to be sent, and the token that was deleted.
+    pub fn edit(&mut self, random: &mut SmallRng) -> (Option<Message>, Option<String>) {
+        let now = self.text();
+        let ends: Vec<usize> =
+            now.bytes().enumerate().filter(|(_, byte)| *byte == b']').map(|(at, _)| at + 1).collect();
+        let text = self.doc.get_or_insert_text("t");
+        let mut transaction = self.doc.transact_mut();
+        let mut deleted = None;
+        if ends.len() > 3 && random.random_bool(0.15) {
+            let which = random.random_range(1..ends.len());
+            let (from, to) = (ends[which - 1], ends[which]);
+            text.remove_range(&mut transaction, from as u32, (to - from) as u32);
+            deleted = Some(now[from..to].to_owned());
+        } else {
+            let at = random.random_range(0..=ends.len());
+            let at = if at == 0 { 0 } else { ends[at - 1] };
+            let token = format!("[{}.{}]", self.name, self.own.len());
+            text.insert(&mut transaction, at as u32, &token);
+            self.own.push(token);
+        }
+        let update = Bytes::from(transaction.encode_update_v1());
+        drop(transaction);
+        let own = self.own.len();
+        let message = self.link.as_mut().filter(|link| link.synced).map(|link| {
+            link.sent.push_back((update.clone(), own));
+            Message::Update(update)
+        });
+        (message, deleted)
+    }
+
+    /// A message of the room; the answer, if there is one.
+    pub fn receive(&mut self, message: Message) -> Option<Message> {
+        match message {
+            Message::SyncStep1(vector) => {
+                let vector = StateVector::decode_v1(&vector).unwrap();
+                let update = Bytes::from(self.doc.transact().encode_state_as_update_v1(&vector));
+                let link = self.link.as_mut()?;
+                link.synced = true;
+                link.sent.push_back((update.clone(), self.own.len()));
+                Some(Message::SyncStep2(update))
+            }
+            Message::SyncStep2(update) | Message::Update(update) => {
+                self.doc.transact_mut().apply_update(Update::decode_v1(&update).unwrap()).unwrap();
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Acknowledgements come in the order in which the client sent.
+    pub fn acknowledge(&mut self, update: &Bytes) {
+        let (sent, own) = self.link.as_mut().unwrap().sent.pop_front().expect("acknowledged but never sent");
+        assert_eq!(&sent, update, "acknowledged out of order");
+        self.acknowledged = self.acknowledged.max(own);
+    }
+}
