@@ -3,9 +3,10 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::suite;
+use crate::progress::Progress;
+use crate::{cluster, suite};
 
-/// The project's tests, and what they need on this machine.
+/// The project on a real Kubernetes, and the project's tests.
 #[derive(Parser)]
 #[command(name = "cargo e2e", bin_name = "cargo e2e")]
 struct Arguments {
@@ -15,16 +16,34 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs every test of the project, or one step of them. Installs the Debian packages that are missing.
+    /// Makes a two-node Kubernetes on this machine, installs the operator and a sample EditorCluster, and prints the
+    /// editor's address. Run again, it changes only what has changed. With KUBECONFIG set it uses that cluster
+    /// instead, and leaves the machine alone.
+    Up {
+        /// Only the cluster and its images, without the operator and the sample.
+        #[arg(long)]
+        bare: bool,
+    },
+    /// Removes every trace of the cluster from this machine: processes, namespaces, mounts, links, routes, cgroups.
+    Down,
+    /// Runs every test of the project, or a part of it. Installs the Debian packages that are missing, makes the
+    /// cluster, and takes it down again.
     Test {
-        /// The step: format, web, clients, lint or unit. Without it: all of them.
-        step: Option<String>,
+        /// A step (format, web, clients, lint, unit) or a part of a scenario's name. Without it: everything.
+        filter: Option<String>,
+        /// Leaves the cluster as it is afterwards.
+        #[arg(long)]
+        keep: bool,
     },
 }
 
 /// Parses the arguments and does what they say.
 pub async fn run() -> Result<()> {
+    let progress = Progress::new();
     match Arguments::parse().command {
-        Command::Test { step } => suite::test(step.as_deref()).await,
+        Command::Up { bare: true } => cluster::up(&progress).await.map(drop),
+        Command::Up { bare: false } => cluster::up_with_sample(&progress).await,
+        Command::Down => cluster::down(&progress).await,
+        Command::Test { filter, keep } => suite::test(filter.as_deref(), keep, &progress).await,
     }
 }

@@ -6,6 +6,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
+use crate::cluster::{self, Cluster};
+use crate::progress::Progress;
 use crate::{packages, paths};
 
 /// Debian packages that the tests use.
@@ -34,6 +36,9 @@ const STEPS: &[Step] = &[
     Step { name: "unit", folder: ".", command: &["cargo", "test", "--workspace"] },
 ];
 
+/// The scenarios on the cluster: the test target, and how many run side by side.
+const SCENARIOS: &[(&str, &str)] = &[("cluster", "3"), ("lifecycle", "1")];
+
 /// What became of the steps.
 #[derive(Default)]
 struct Outcome {
@@ -45,10 +50,14 @@ impl Outcome {
         let started = Instant::now();
         eprintln!("\n=== {name}: {}", words.join(" "));
         let result = run(folder, words).await;
-        if let Err(error) = &result {
+        self.note(&format!("{name}: {}", words.join(" ")), &result, started);
+    }
+
+    fn note(&mut self, name: &str, result: &Result<()>, started: Instant) {
+        if let Err(error) = result {
             eprintln!("{error:#}");
         }
-        self.lines.push((format!("{name}: {}", words.join(" ")), result.is_ok(), started.elapsed().as_secs()));
+        self.lines.push((name.to_owned(), result.is_ok(), started.elapsed().as_secs()));
     }
 
     /// Prints the summary; an error if a step failed.
@@ -66,20 +75,45 @@ impl Outcome {
     }
 }
 
-/// Runs every step, or the one that `filter` names: `format`, `web`, `clients`, `lint` or `unit`.
-pub async fn test(filter: Option<&str>) -> Result<()> {
-    if let Some(name) = filter
-        && STEPS.iter().all(|step| step.name != name)
-    {
-        let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
-        bail!("there is no step `{name}`; take one of {}", names.join(", "));
-    }
+/// Runs everything, or what `filter` names: a step (`format`, `web`, `clients`, `lint`, `unit`) or a part of a
+/// scenario's name. The cluster is taken down afterwards unless `keep`.
+pub async fn test(filter: Option<&str>, keep: bool, progress: &Progress) -> Result<()> {
     packages::ensure(PACKAGES).await?;
     let mut outcome = Outcome::default();
+    let is_step = STEPS.iter().any(|step| Some(step.name) == filter);
     for step in STEPS.iter().filter(|step| filter.is_none_or(|name| name == step.name)) {
         outcome.step(step.name, step.folder, step.command).await;
     }
+    if !is_step {
+        if filter.is_some() {
+            outcome.step("clients", "e2e/clients", &["npm", "ci", "--no-audit", "--no-fund"]).await;
+        }
+        let started = Instant::now();
+        let up = up_twice(progress).await;
+        outcome.note("cluster: cargo e2e up, twice", &up, started);
+        if up.is_ok() {
+            for (target, threads) in SCENARIOS {
+                let words = ["cargo", "test", "--workspace", "--test", target, "--", "--test-threads", threads];
+                outcome.step("scenarios", ".", &[&words[..], filter.as_slice()].concat()).await;
+            }
+        }
+        if !keep {
+            cluster::down(progress).await?;
+        }
+    }
     outcome.finish()
+}
+
+/// The sample is Ready, and a second `up` leaves everything as it is.
+async fn up_twice(progress: &Progress) -> Result<()> {
+    cluster::up_with_sample(progress).await?;
+    let before = Cluster::current()?.state().await?;
+    cluster::up_with_sample(progress).await?;
+    let after = Cluster::current()?.state().await?;
+    if before != after {
+        bail!("a second `cargo e2e up` changed something:\n{before}\nbecame\n{after}");
+    }
+    Ok(())
 }
 
 async fn run(folder: &str, words: &[&str]) -> Result<()> {
@@ -87,6 +121,7 @@ async fn run(folder: &str, words: &[&str]) -> Result<()> {
     let status = Command::new(program)
         .args(arguments)
         .current_dir(paths::workspace().join(folder))
+        .env("KUBECONFIG", paths::kubeconfig())
         .stdin(Stdio::null())
         .status()
         .await

@@ -2,26 +2,28 @@
 //!
 //! What a schema or a CEL rule can refuse is refused there, by `kubectl apply`, with a sentence that says what to write.
 //! Rules stand on the sections and not on `spec`: a rule on `spec` that gets stricter would block `/scale` on objects
-//! that were accepted before. The one exception compares old and new, which `/scale` never changes.
+//! that were accepted before. The exceptions compare old and new sizes, which `/scale` never changes.
+#![allow(unreachable_pub, reason = "KubeSchema derives a copy of each public struct inside a function")]
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-pub mod autoscaling;
-pub mod gateway;
-pub mod quantity;
-pub mod redis;
-pub mod routing;
-pub mod status;
-pub mod storage;
+mod autoscaling;
+mod gateway;
+mod quantity;
+mod redis;
+mod routing;
+mod status;
+mod storage;
 
 pub use autoscaling::{Autoscaling, ScaleDown};
 pub use gateway::{Durability, Gateway, Limits};
 pub use quantity::Resources;
 pub use redis::{ExternalRedis, ManagedRedis, Redis, RedisMode};
 pub use routing::{Expose, ExposeType, Routing};
-pub use status::EditorClusterStatus;
+pub use status::{ConditionType, EditorClusterStatus, Reason};
 pub use storage::{DeletionPolicy, ExternalPostgres, ManagedPostgres, Postgres, Storage};
 
 /// Longer names would make children whose names Kubernetes refuses (a StatefulSet's pods carry a hash as a label).
@@ -137,6 +139,26 @@ fn yes() -> bool {
 }
 
 /// The CustomResourceDefinition that is committed as `crds/editorclusters.yaml` and installed by the chart.
-pub fn definition() -> CustomResourceDefinition {
-    EditorCluster::crd()
+///
+/// Nothing in it is nullable: Kubernetes then drops a `null` before it sets defaults and asks the rules, so that
+/// `managed: null` means the same as no `managed`.
+///
+/// # Errors
+///
+/// The schema does not survive a round trip through JSON; a test would have said so.
+pub fn definition() -> Result<CustomResourceDefinition, serde_json::Error> {
+    let mut definition = serde_json::to_value(EditorCluster::crd())?;
+    drop_nullable(&mut definition);
+    serde_json::from_value(definition)
+}
+
+fn drop_nullable(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|key, value| !(key == "nullable" && value.is_boolean()));
+            fields.values_mut().for_each(drop_nullable);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nullable),
+        _ => {}
+    }
 }

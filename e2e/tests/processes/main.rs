@@ -45,7 +45,8 @@ async fn two_gateways_drained_and_killed_under_a_real_trace_lose_nothing() -> Re
     let (mut first, mut second) = (Gateway::start(&words)?, Gateway::start(&words)?);
     let (a, b) = (first.url(), second.url());
 
-    let words = ["--url-a", &a, "--url-b", &b, "--url-c", &a, "--document", "friends", "--batch", "20", "--rate", "800"];
+    let words =
+        ["--url-a", &a, "--url-b", &b, "--url-c", &a, "--document", "friends", "--batch", "20", "--rate", "800"];
     let mut authors = ClientProgram::start("replay.mjs", &words)?;
     for (sent, end) in [(1_000, End::Drain(&mut first)), (8_000, End::Drain(&mut second))] {
         authors.line("more edits", MINUTES, |line| line["sent"].as_u64() > Some(sent)).await?;

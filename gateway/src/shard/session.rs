@@ -38,7 +38,10 @@ pub(super) struct Session {
     writer: Option<Rc<OwnedWriteHalf>>,
     blocked: bool,
     dirty: bool,
-    decoder: Decoder,
+    /// None once nothing of what comes has a meaning any more.
+    decoder: Option<Decoder>,
+    /// The client's close frame has come.
+    said_close: bool,
     /// The beginning of a frame. An idle session owns no buffer.
     rest: BytesMut,
     _open: Open,
@@ -78,7 +81,8 @@ pub(super) fn start(shared: &Rc<Shared>, socket: NewSocket) {
         writer: Some(Rc::new(writer)),
         blocked: false,
         dirty: false,
-        decoder: Decoder::new(shared.setup.max_message_bytes),
+        decoder: Some(Decoder::new(shared.setup.max_message_bytes)),
+        said_close: false,
         rest: BytesMut::new(),
         _open: socket.open,
     };

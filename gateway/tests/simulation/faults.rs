@@ -90,7 +90,7 @@ impl World {
         let failed = failure(&effect);
         let (answer, notice) =
             if down { (failed.clone(), None) } else { self.serve(gateway, life, generation, effect) };
-        for notice in notice {
+        if let Some(notice) = notice {
             self.publish(&notice);
         }
         if !silent {
@@ -178,8 +178,7 @@ impl World {
         self.input(gateway, Input::Connected { generation });
     }
 
-    pub fn fault(&mut self, fault: Fault) {
-        let gateway = self.random.random_range(0..GATEWAYS);
+    pub fn fault(&mut self, fault: Fault, gateway: usize) {
         let wait = ms(self.random.random_range(50..8000));
         match fault {
             Fault::Crash => self.crash(gateway),

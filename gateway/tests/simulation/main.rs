@@ -1,5 +1,6 @@
 //! The log protocol against a simulated world: three gateways' rooms of one document, clients that edit it, and
-//! faults, all from one seed. `SEED=n cargo test -p gateway --test simulation` replays one; `TRACE=1` shows its steps.
+//! faults, all from one seed. `SEED=n cargo test -p gateway --test simulation` replays one; `TRACE=1` shows its
+//! steps; `SEEDS=n` runs more of them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -39,8 +40,13 @@ fn simulate(seed: u64, durability: Durability) {
     let mut world = World::new(seed, durability, BUSY);
     (0..3).for_each(|_| world.new_client());
     for fault in &faults {
-        let at = ms(world.random.random_range(500..BUSY.as_millis() as u64 - 5000));
-        world.at(at, Event::Fault(*fault));
+        if world.random.random_bool(0.6) {
+            world.ambush.push(*fault);
+        } else {
+            let at = ms(world.random.random_range(500..BUSY.as_millis() as u64 - 5000));
+            let gateway = world.random.random_range(0..GATEWAYS);
+            world.at(at, Event::Fault { fault: *fault, gateway });
+        }
     }
     world.run_until(BUSY + REST);
 
@@ -76,10 +82,14 @@ fn check_tokens(world: &World, held: &BTreeSet<String>, may_lose: bool) {
     }
 }
 
+fn seeds() -> u64 {
+    std::env::var("SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap())
+}
+
 fn run(durability: Durability) {
     match std::env::var("SEED") {
         Ok(seed) => simulate(seed.parse().unwrap(), durability),
-        Err(_) => (0..SEEDS).for_each(|seed| simulate(seed, durability)),
+        Err(_) => (0..seeds()).for_each(|seed| simulate(seed, durability)),
     }
 }
 

@@ -61,7 +61,7 @@ pub enum Event {
     Reconnect(usize),
     RedisUp,
     DatabaseUp,
-    Fault(Fault),
+    Fault { fault: Fault, gateway: usize },
 }
 
 struct Scheduled(Reverse<(Now, u64)>, Event);
@@ -99,6 +99,9 @@ pub struct World {
     pub row: Option<Row>,
     pub database_down: bool,
     pub deleted: BTreeSet<String>,
+    /// What is to go wrong right after a client has vanished, when it hurts most.
+    pub ambush: Vec<Fault>,
+    checkpoint_after: Duration,
     lives: u64,
     /// How many rooms have ended by themselves.
     pub done: usize,
@@ -107,10 +110,13 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, durability: Durability, busy: Duration) -> Self {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let checkpoint_after = ms([300, 3000, 20_000][random.random_range(0..3)]);
         let gateway = |_| Gateway { connected: true, generation: 1, ..Gateway::default() };
         Self {
             now: Duration::ZERO,
-            random: SmallRng::seed_from_u64(seed),
+            random,
+            checkpoint_after,
             queue: BinaryHeap::new(),
             scheduled: 0,
             durability,
@@ -123,6 +129,7 @@ impl World {
             row: None,
             database_down: false,
             deleted: BTreeSet::new(),
+            ambush: Vec::new(),
             lives: 0,
             done: 0,
             trace: std::env::var_os("TRACE").is_some(),
@@ -227,7 +234,7 @@ impl World {
             Event::Reconnect(gateway) => self.reconnect(gateway),
             Event::RedisUp => self.redis_down = false,
             Event::DatabaseUp => self.database_down = false,
-            Event::Fault(fault) => self.fault(fault),
+            Event::Fault { fault, gateway } => self.fault(fault, gateway),
             Event::Up { .. } => {}
         }
     }
@@ -236,7 +243,7 @@ impl World {
         let limits = Limits {
             document_bytes: 1 << 24,
             backlog_bytes: 1 << 24,
-            checkpoint_after: ms(3000),
+            checkpoint_after: self.checkpoint_after,
             durability: self.durability,
         };
         self.lives += 1;
@@ -358,10 +365,24 @@ impl World {
                 self.clients[client].acknowledge(&update);
                 // Some vanish for good right behind an acknowledgement: only the cluster has their edits then.
                 if self.busy() && self.random.random_bool(0.02) {
-                    self.disconnect(client);
-                    self.clients[client].gone = true;
-                    self.new_client();
+                    self.vanish(client);
                 }
+            }
+        }
+    }
+
+    fn vanish(&mut self, client: usize) {
+        let gateway = self.clients[client].link.as_ref().map_or(0, |link| link.gateway);
+        self.disconnect(client);
+        self.clients[client].gone = true;
+        self.new_client();
+        while self.now > self.busy_until / 8
+            && let Some(fault) = self.ambush.pop()
+        {
+            let wait = ms(self.random.random_range(0..100));
+            self.after(wait, Event::Fault { fault, gateway });
+            if self.random.random_bool(0.5) {
+                break;
             }
         }
     }

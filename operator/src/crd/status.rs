@@ -84,6 +84,8 @@ pub enum Reason {
     MetricsServed,
     MetricsFailing,
     MetricsUnknown,
+    MetricsOtherProvider,
+    MetricsDisabled,
     // Of a spec that cannot be built, conditions and Events.
     SecretNotFound,
     SecretKeyMissing,
@@ -100,7 +102,6 @@ pub enum Reason {
     VictimsChosen,
     ScaledDown,
     OtherPodsTerminated,
-    DriftUndone,
     ApiError,
     Refused,
     Conflict,

@@ -88,6 +88,10 @@ impl Replica {
         self.checkpoint.cover_due = true;
     }
 
+    pub(super) fn log_is_empty(&mut self) {
+        self.checkpoint.cover_due = false;
+    }
+
     pub(in super::super) fn flush(&mut self) {
         self.checkpoint.flush = true;
     }

@@ -167,6 +167,10 @@ impl Replica {
 
         if !reply.entries.is_empty() {
             self.log_grew();
+        } else if reply.last.is_none() {
+            // The log has expired or was lost: there is nothing to be told that it is covered, and to wait for that
+            // would keep the room open for good.
+            self.log_is_empty();
         }
         self.tail = reply.entries.into_iter().filter(|entry| !self.row_covers(entry.position)).collect();
         self.position = reply.last;

@@ -57,22 +57,33 @@ impl Shared {
             // A long rest is not copied at every read; a short one does not keep a long buffer.
             if rest.len() < READ_BYTES { BytesMut::from(&rest[..]) } else { rest }
         };
-        if let Some(session) = state.sessions.get_mut(&id).filter(|session| !session.vitals.is_closing()) {
+        if let Some(session) = state.sessions.get_mut(&id) {
             session.rest = left;
         }
     }
 
-    /// Takes the whole frames out of `input`. What comes behind our close frame is not looked at: the socket is only
-    /// read on so that the client gets that frame and not a reset.
+    /// Takes the whole frames out of `input`. Behind our close frame only the client's is looked for: the socket is
+    /// read on so that the client gets our frame and not a reset.
     fn decode(self: &Rc<Self>, state: &mut State, id: SessionId, input: &mut BytesMut) {
-        while let Some(session) = state.sessions.get_mut(&id).filter(|session| !session.vitals.is_closing()) {
-            let event = match session.decoder.next(input).transpose() {
+        loop {
+            let Some(session) = state.sessions.get_mut(&id) else { return };
+            let Some(decoder) = &mut session.decoder else { return input.clear() };
+            let event = match decoder.next(input).transpose() {
                 // An own copy: a room may keep a slice of it, which must not keep the whole buffer.
                 Some(Ok(Event::Binary(frame))) => Ok(Event::Binary(Bytes::copy_from_slice(&frame))),
                 Some(event) => event,
                 None => return,
             };
-            self.act(state, id, inbound::judge(event));
+            if matches!(event, Ok(Event::Text | Event::Close(_)) | Err(_)) {
+                // Nothing behind it has a meaning.
+                session.decoder = None;
+                session.said_close = matches!(event, Ok(Event::Close(_)));
+            }
+            if !session.vitals.is_closing() {
+                self.act(state, id, inbound::judge(event));
+            } else if session.said_close && session.writer.is_none() {
+                return self.end(state, id);
+            }
         }
     }
 

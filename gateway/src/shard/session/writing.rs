@@ -104,6 +104,9 @@ impl Shared {
         }
         if session.outbox.is_empty() && session.vitals.is_closing() {
             session.writer = None;
+            if session.said_close {
+                self.end(state, id);
+            }
         } else if session.outbox.take_caught_up() {
             // All that it may have missed; a client takes what it has already without harm.
             let document = session.document.clone();

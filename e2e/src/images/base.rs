@@ -1,0 +1,73 @@
+//! The base image `debian:bookworm-slim`, made from Debian's own packages with debootstrap.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use e2e_servers::gotools;
+
+use crate::progress::Progress;
+use crate::shell;
+
+/// Debian's release. Its name and what is done with it is part of every image's tag: change it when that changes.
+pub const RELEASE: &str = "bookworm";
+/// What Dockerfiles call it.
+pub const NAME: &str = "debian:bookworm-slim";
+
+/// The archive of the base's files, made first if it is not in the cache.
+pub async fn ensure(progress: &Progress) -> Result<PathBuf> {
+    let cache = gotools::cache()?;
+    let archive = cache.join(format!("base-{RELEASE}.tar"));
+    if !archive.exists() {
+        progress.during("base image from Debian's packages (once)", make(&cache, &archive)).await?;
+    }
+    Ok(archive)
+}
+
+async fn make(cache: &Path, archive: &Path) -> Result<()> {
+    fs::create_dir_all(cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    let sources = sources().await?;
+    let mirror = sources.first().context("no source")?.split_whitespace().nth(1).context("a source without address")?;
+    let unfinished = tempfile::tempdir_in(cache)?;
+    let root = unfinished.path().join("root");
+    let root_name = root.to_string_lossy();
+    shell::run("debootstrap", &["--variant=minbase", RELEASE, &root_name, mirror]).await?;
+    fs::write(root.join("etc/apt/sources.list"), sources.join("\n") + "\n")?;
+    fs::write(root.join("etc/apt/apt.conf.d/90host"), apt_settings().await?)?;
+    let tar = unfinished.path().join("base.tar");
+    let tar_name = tar.to_string_lossy();
+    let leave_out = ["--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*", "--exclude=./usr/share/doc/*"];
+    let words = [&["-C", &root_name, "--numeric-owner"], &leave_out[..], &["-cf", &tar_name, "."]].concat();
+    shell::run("tar", &words).await?;
+    fs::rename(&tar, archive).with_context(|| format!("cannot make {}", archive.display()))?;
+    Ok(())
+}
+
+/// Lines for sources.list: where this machine gets Debian from, the release itself first.
+async fn sources() -> Result<Vec<String>> {
+    let format = "$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)";
+    let targets = shell::run("apt-get", &["indextargets", "--format", format, "Created-By: Packages"]).await?;
+    let mut sources = Vec::new();
+    for suite in [RELEASE.to_owned(), format!("{RELEASE}-updates"), format!("{RELEASE}-security")] {
+        for line in targets.lines() {
+            if let ["Debian", codename, "main", address] = line.split_whitespace().collect::<Vec<_>>()[..]
+                && codename == suite
+            {
+                sources.push(format!("deb {address} {suite} main"));
+            }
+        }
+    }
+    sources.dedup();
+    let first = sources.first().is_some_and(|line| line.contains(&format!(" {RELEASE} ")));
+    anyhow::ensure!(first, "apt on this machine has no source of Debian {RELEASE}; run apt-get update, or add one");
+    Ok(sources)
+}
+
+/// This machine's settings of how apt reaches its sources, proxies above all.
+async fn apt_settings() -> Result<String> {
+    let all = shell::run("apt-config", &["dump"]).await?;
+    let wanted = ["Acquire::http", "Acquire::https", "Acquire::Check-"];
+    let lines = all.lines().filter(|line| wanted.iter().any(|start| line.starts_with(start)));
+    // A line without a value only opens a section.
+    Ok(lines.filter(|line| !line.ends_with("\"\";")).map(|line| format!("{line}\n")).collect())
+}

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Written by the operator. Needs initdb and postgres on the PATH. Makes the database on the first start, and sets the
+# role's password from the Secret on every start, so that a new Secret beside an old volume heals.
+set -eu
+ROLE=editorcluster
+UNFINISHED="$PGDATA.unfinished"
+
+# One SQL command a line on standard input, before anybody can connect.
+single_user() {
+  postgres --single -D "$PGDATA" "$1" > /dev/null
+}
+
+# A first start that was cut off left a part of a database, which initdb refuses to touch. Only the mark, which the
+# script itself made, allows to delete it: a volume without the mark holds somebody's documents.
+if [ -e "$UNFINISHED" ]; then
+  rm -rf "$PGDATA"
+fi
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+  : > "$UNFINISHED"
+  initdb -D "$PGDATA" --username=postgres --encoding=UTF8 --locale=C --data-checksums --auth-local=trust \
+    --auth-host=scram-sha-256 --no-instructions
+  printf 'CREATE ROLE %s LOGIN\n' "$ROLE" | single_user postgres
+  printf 'CREATE DATABASE %s OWNER %s\n' "$ROLE" "$ROLE" | single_user postgres
+  rm -f "$UNFINISHED"
+fi
+printf "ALTER ROLE %s LOGIN PASSWORD '%s'\n" "$ROLE" "$POSTGRES_PASSWORD" | single_user postgres
+exec postgres -D "$PGDATA" -c listen_addresses='*' -c unix_socket_directories=/run/postgresql \
+  -c hba_file=/etc/editorcluster/pg_hba.conf

@@ -1,0 +1,54 @@
+//! What people should hear of, as Events of the EditorCluster.
+
+use kube::Resource;
+use kube::runtime::events::{Event, EventType, Recorder};
+
+use crate::crd::{EditorCluster, Reason};
+use crate::scaling::Note;
+
+/// Says one thing. An Event that cannot be written is logged: it is never a reason to stop.
+pub async fn say(recorder: &Recorder, object: &EditorCluster, kind: EventType, reason: Reason, note: String) {
+    let event = Event {
+        type_: kind,
+        reason: reason.name(),
+        note: Some(note.chars().take(1000).collect()),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    if let Err(error) = recorder.publish(&event, &object.object_ref(&())).await {
+        tracing::warn!(%error, reason = event.reason, "an Event could not be written");
+    }
+}
+
+/// Says what was decided about the gateways' number.
+pub async fn decided(recorder: &Recorder, object: &EditorCluster, notes: &[Note]) {
+    for note in notes {
+        let (kind, reason, text) = words(note);
+        tracing::info!(reason = reason.name(), "{text}");
+        say(recorder, object, kind, reason, text).await;
+    }
+}
+
+fn words(note: &Note) -> (EventType, Reason, String) {
+    let normal = EventType::Normal;
+    match note {
+        Note::ReplicasWritten { replicas } => {
+            let text = format!("spec.replicas was absent, and is {replicas} now: as many as there are, within the limits");
+            (normal, Reason::ReplicasWritten, text)
+        }
+        Note::ScaledUp { from, to } => (normal, Reason::ScaledUp, format!("from {from} to {to} gateways")),
+        Note::ScaleDownAccepted { from, to } => {
+            (normal, Reason::ScaleDownAccepted, format!("from {from} to {to} gateways, step by step"))
+        }
+        Note::VictimsChosen { pods } => {
+            (normal, Reason::VictimsChosen, format!("fewest connections, so next to go: {}", pods.join(", ")))
+        }
+        Note::ScaledDown { from, to, pods } => {
+            (normal, Reason::ScaledDown, format!("from {from} to {to} gateways, without {}", pods.join(", ")))
+        }
+        Note::OtherPodsTerminated { spared } => {
+            let text = format!("Kubernetes took other gateways than those with the fewest connections, and spared {}", spared.join(", "));
+            (EventType::Warning, Reason::OtherPodsTerminated, text)
+        }
+    }
+}
