@@ -129,7 +129,7 @@ impl Recipe {
     /// A hash of the Dockerfile, of every file and its place, and of the base image's recipe.
     fn key(&self) -> Result<String> {
         let mut hash = Sha256::new();
-        hash.update(base::RELEASE);
+        hash.update(base::RECIPE);
         hash.update(fs::read(&self.dockerfile).with_context(|| format!("cannot read {}", self.dockerfile.display()))?);
         for argument in &self.arguments {
             hash.update(argument);

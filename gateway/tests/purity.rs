@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 fn sources(path: &Path, found: &mut Vec<PathBuf>) {
     if path.is_dir() {
-        for entry in std::fs::read_dir(path).unwrap() {
-            sources(&entry.unwrap().path(), found);
+        for entry in std::fs::read_dir(path).expect("a readable folder") {
+            sources(&entry.expect("a readable entry").path(), found);
         }
     } else if path.extension().is_some_and(|extension| extension == "rs") {
         found.push(path.to_owned());

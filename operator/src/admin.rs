@@ -85,7 +85,9 @@ async fn metrics(State(registry): State<Registry>) -> Response {
     let mut body = Vec::new();
     match encoder.encode(&registry.gather(), &mut body) {
         Ok(()) => ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], body).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write the metrics: {error}\n")).into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write the metrics: {error}\n")).into_response()
+        }
     }
 }
 

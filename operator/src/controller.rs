@@ -58,8 +58,11 @@ pub struct Shared {
     pub metrics: watch_channel::Receiver<MetricsAvailability>,
     /// What is remembered of each EditorCluster, by namespace and name.
     // A std Mutex and not a tokio one, because it is held for a look-up alone, never across an await.
-    memories: Mutex<HashMap<(String, String), Arc<tokio::sync::Mutex<Memory>>>>,
+    memories: Mutex<HashMap<(String, String), SharedMemory>>,
 }
+
+/// One reconcile of an EditorCluster at a time holds its memory, across awaits.
+type SharedMemory = Arc<tokio::sync::Mutex<Memory>>;
 
 /// What is remembered of one EditorCluster. Losing it costs an apply that changes nothing.
 #[derive(Default)]
@@ -321,9 +324,8 @@ fn back_off(object: Arc<DeserializeGuard<EditorCluster>>, error: &Error, scope: 
         return Action::requeue(Duration::from_millis(200));
     }
     let meta = object.meta();
-    let memory = scope
-        .shared
-        .memory(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
+    let memory =
+        scope.shared.memory(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
     let failures = memory.try_lock().map_or(1, |memory| memory.failures);
     let wait = Duration::from_secs(1 << failures.saturating_sub(1).min(6));
     Action::requeue(wait.min(LONGEST_BACKOFF))

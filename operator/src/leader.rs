@@ -228,7 +228,9 @@ impl Candidate {
         };
         match timeout(self.settings.retry, give).await {
             Ok(Ok(())) => tracing::info!("gave the lease back"),
-            Ok(Err(error)) => tracing::warn!("cannot give the lease back, a successor has to wait for its end: {error}"),
+            Ok(Err(error)) => {
+                tracing::warn!("cannot give the lease back, a successor has to wait for its end: {error}")
+            }
             Err(_) => tracing::warn!("cannot give the lease back, a successor has to wait for its end"),
         }
     }
@@ -239,7 +241,11 @@ mod tests {
     use super::*;
 
     fn spec(holder: Option<&str>) -> LeaseSpec {
-        LeaseSpec { holder_identity: holder.map(str::to_owned), lease_duration_seconds: Some(15), ..LeaseSpec::default() }
+        LeaseSpec {
+            holder_identity: holder.map(str::to_owned),
+            lease_duration_seconds: Some(15),
+            ..LeaseSpec::default()
+        }
     }
 
     #[test]

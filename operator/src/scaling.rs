@@ -95,11 +95,8 @@ pub fn decide(memory: &mut Memory, seen: &Observation) -> Decision {
     });
     let accepted = seen.accepted.unwrap_or(wanted);
     memory.wanted.observe(seen.now, wanted, accepted);
-    decision.target = if wanted >= accepted {
-        wanted
-    } else {
-        memory.wanted.highest(seen.now, DROP_STANDS).clamp(wanted, accepted)
-    };
+    decision.target =
+        if wanted >= accepted { wanted } else { memory.wanted.highest(seen.now, DROP_STANDS).clamp(wanted, accepted) };
     if decision.target > wanted {
         decision.look_again = memory.wanted.until_lower(seen.now, DROP_STANDS);
     }

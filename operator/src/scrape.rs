@@ -53,7 +53,9 @@ pub struct Totals {
 pub enum ScrapeError {
     #[error("there is no EditorCluster {namespace}/{name}")]
     NotFound { namespace: String, name: String },
-    #[error("{missing} of {pods} gateways of {cluster} do not answer on their admin port: look at their logs and at NetworkPolicies between the operator and them")]
+    #[error(
+        "{missing} of {pods} gateways of {cluster} do not answer on their admin port: look at their logs and at NetworkPolicies between the operator and them"
+    )]
     TooManyMissing { cluster: String, missing: usize, pods: usize },
     #[error("cannot read {what} of {cluster} from the Kubernetes API: {reason}")]
     Api { what: &'static str, cluster: String, reason: String },

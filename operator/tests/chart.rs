@@ -1,5 +1,7 @@
 //! The chart: what `helm lint` and `helm template` make of it.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the place and the reason")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
@@ -68,7 +70,8 @@ fn the_chart_passes_helm_lint() {
 
 #[test]
 fn the_chart_s_crd_is_the_one_that_is_committed() {
-    let read = |path: PathBuf| std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let read =
+        |path: PathBuf| std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let is_same = read(workspace().join("crds/editorclusters.yaml")) == read(chart().join("files/editorclusters.yaml"));
     assert!(is_same, "it is stale; run: cp crds/editorclusters.yaml charts/editorcluster/files/");
 }

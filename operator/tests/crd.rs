@@ -141,7 +141,8 @@ fn sizes_do_not_change(plane: &ControlPlane) {
 fn replicas_have_no_default_and_scale_works(plane: &ControlPlane) {
     let replicas = ["get", "ec", "sizes", "-o", "jsonpath={.spec.replicas}"];
     assert_eq!(kubectl(plane, &replicas, ""), (true, String::new()));
-    let (done, said) = kubectl(plane, &["patch", "ec", "sizes", "--type=merge", "-p", r#"{"spec":{"replicas":3}}"#], "");
+    let (done, said) =
+        kubectl(plane, &["patch", "ec", "sizes", "--type=merge", "-p", r#"{"spec":{"replicas":3}}"#], "");
     assert!(done, "{said}");
     let (done, said) = kubectl(plane, &["scale", "ec", "sizes", "--replicas=4"], "");
     assert!(done, "{said}");
@@ -149,7 +150,10 @@ fn replicas_have_no_default_and_scale_works(plane: &ControlPlane) {
     let (_, said) = kubectl(plane, &["get", "all"], "");
     assert!(said.contains("editorcluster.editorcluster.io/sizes"), "an EditorCluster is in `all`: {said}");
     let (done, said) = kubectl(plane, &["get", "ec"], "");
-    assert!(done && ["READY", "REPLICAS", "CONNECTIONS", "DOCUMENTS", "ENDPOINT", "AGE"].iter().all(|it| said.contains(it)), "{said}");
+    assert!(
+        done && ["READY", "REPLICAS", "CONNECTIONS", "DOCUMENTS", "ENDPOINT", "AGE"].iter().all(|it| said.contains(it)),
+        "{said}"
+    );
 }
 
 /// The rules without an API server: these run where its binaries cannot be had.

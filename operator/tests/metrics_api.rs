@@ -1,5 +1,7 @@
 //! The metrics API over real TLS: who is let in, who is not, and what it answers.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the place and the reason")]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -20,8 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const HOST: &str = "metrics.system.svc";
-const METRIC: &str =
-    "/apis/custom.metrics.k8s.io/v1beta2/namespaces/team-a/editorclusters.editorcluster.io/docs/editorcluster_connections";
+const METRIC: &str = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/team-a/editorclusters.editorcluster.io/docs/editorcluster_connections";
 
 #[tokio::test]
 async fn without_a_client_certificate_forged_headers_are_refused() {

@@ -5,19 +5,26 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use e2e_servers::gotools;
+use sha2::{Digest, Sha256};
 
 use crate::progress::Progress;
 use crate::shell;
 
-/// Debian's release. Its name and what is done with it is part of every image's tag: change it when that changes.
+/// Debian's release.
 pub const RELEASE: &str = "bookworm";
 /// What Dockerfiles call it.
 pub const NAME: &str = "debian:bookworm-slim";
 
+/// Names what is in the base: it is made as this source says.
+pub(super) const RECIPE: &str = include_str!("base.rs");
+
+/// What no container reads. The base is slim by that, and so is what is installed on it.
+const LEFT_OUT: [&str; 4] = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"];
+
 /// The archive of the base's files, made first if it is not in the cache.
 pub async fn ensure(progress: &Progress) -> Result<PathBuf> {
     let cache = gotools::cache()?;
-    let archive = cache.join(format!("base-{RELEASE}.tar"));
+    let archive = cache.join(format!("base-{}.tar", super::short(Sha256::new_with_prefix(RECIPE))));
     if !archive.exists() {
         progress.during("base image from Debian's packages (once)", make(&cache, &archive)).await?;
     }
@@ -34,10 +41,15 @@ async fn make(cache: &Path, archive: &Path) -> Result<()> {
     shell::run("debootstrap", &["--variant=minbase", RELEASE, &root_name, mirror]).await?;
     fs::write(root.join("etc/apt/sources.list"), sources.join("\n") + "\n")?;
     fs::write(root.join("etc/apt/apt.conf.d/90host"), apt_settings().await?)?;
+    let rules: String = LEFT_OUT.iter().map(|path| format!("path-exclude {path}\n")).collect();
+    fs::write(root.join("etc/dpkg/dpkg.cfg.d/slim"), rules)?;
     let tar = unfinished.path().join("base.tar");
     let tar_name = tar.to_string_lossy();
-    let leave_out = ["--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*", "--exclude=./usr/share/doc/*"];
-    let words = [&["-C", &root_name, "--numeric-owner"], &leave_out[..], &["-cf", &tar_name, "."]].concat();
+    let caches = ["/var/cache/apt/*", "/var/lib/apt/lists/*", "/var/log/*"];
+    let left_out: Vec<_> = caches.iter().chain(&LEFT_OUT).map(|path| format!("--exclude=.{path}")).collect();
+    let mut words = vec!["-C", &root_name, "--numeric-owner"];
+    words.extend(left_out.iter().map(String::as_str));
+    words.extend(["-cf", &tar_name, "."]);
     shell::run("tar", &words).await?;
     fs::rename(&tar, archive).with_context(|| format!("cannot make {}", archive.display()))?;
     Ok(())

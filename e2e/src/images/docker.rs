@@ -37,9 +37,7 @@ impl Daemon {
             }
         });
         ready.await??;
-        if daemon.docker(&["image", "inspect", base::NAME]).await.is_err() {
-            daemon.docker(&["import", &base.to_string_lossy(), base::NAME]).await?;
-        }
+        daemon.take_base(base).await?;
         Ok(daemon)
     }
 
@@ -68,6 +66,16 @@ impl Daemon {
             "--ip-masq=false".to_owned(),
         ];
         process::start("dockerd", DOCKERD, &words)
+    }
+
+    /// Imports the base unless it was imported from this very archive, which is named after what is in it.
+    async fn take_base(&self, base: &Path) -> Result<()> {
+        let source = base.file_name().context("a base without a name")?.to_string_lossy();
+        let has = self.docker(&["image", "inspect", "--format", "{{.Comment}}", base::NAME]).await;
+        if !has.is_ok_and(|comment| comment.trim() == source) {
+            self.docker(&["import", "--message", &source, &base.to_string_lossy(), base::NAME]).await?;
+        }
+        Ok(())
     }
 
     fn host(&self) -> String {

@@ -12,30 +12,30 @@ use yrs::updates::encoder::Encode as _;
 use yrs::{Doc, GetString as _, ReadTxn as _, StateVector, Text as _, Transact as _, Update};
 
 /// One connection to a gateway: in order, both ways.
-pub struct Link {
-    pub gateway: usize,
-    pub session: SessionId,
+pub(crate) struct Link {
+    pub(crate) gateway: usize,
+    pub(crate) session: SessionId,
     /// When the last message of each direction arrives; a later one does not overtake it.
-    pub up: Now,
-    pub down: Now,
+    pub(crate) up: Now,
+    pub(crate) down: Now,
     /// The client has answered the room's Step1; before that its edits wait for the answer.
     synced: bool,
     /// Sent and not acknowledged, with the number of own tokens that the room then has.
     sent: VecDeque<(Bytes, usize)>,
 }
 
-pub struct Client {
+pub(crate) struct Client {
     name: usize,
     doc: Doc,
-    pub link: Option<Link>,
-    pub own: Vec<String>,
-    pub acknowledged: usize,
+    pub(crate) link: Option<Link>,
+    pub(crate) own: Vec<String>,
+    pub(crate) acknowledged: usize,
     /// Never comes back.
-    pub gone: bool,
+    pub(crate) gone: bool,
 }
 
 /// The text of a document's state.
-pub fn text_of<'a>(updates: impl IntoIterator<Item = &'a Bytes>) -> String {
+pub(crate) fn text_of<'a>(updates: impl IntoIterator<Item = &'a Bytes>) -> String {
     let doc = Doc::new();
     let text = doc.get_or_insert_text("t");
     for update in updates {
@@ -45,29 +45,29 @@ pub fn text_of<'a>(updates: impl IntoIterator<Item = &'a Bytes>) -> String {
 }
 
 /// The tokens of a text.
-pub fn tokens(text: &str) -> BTreeSet<String> {
+pub(crate) fn tokens(text: &str) -> BTreeSet<String> {
     text.split_inclusive(']').map(str::to_owned).collect()
 }
 
 impl Client {
-    pub fn new(name: usize) -> Self {
+    pub(crate) fn new(name: usize) -> Self {
         let doc = Doc::with_client_id(name as u64 + 1);
         Self { name, doc, link: None, own: Vec::new(), acknowledged: 0, gone: false }
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let text = self.doc.get_or_insert_text("t");
         text.get_string(&self.doc.transact())
     }
 
     /// The first message of a connection.
-    pub fn connect(&mut self, now: Now, gateway: usize, session: SessionId) -> Message {
+    pub(crate) fn connect(&mut self, now: Now, gateway: usize, session: SessionId) -> Message {
         self.link = Some(Link { gateway, session, up: now, down: now, synced: false, sent: VecDeque::new() });
         Message::SyncStep1(self.doc.transact().state_vector().encode_v1().into())
     }
 
     /// Inserts a token or deletes one, whole; what is to be sent, and the token that was deleted.
-    pub fn edit(&mut self, random: &mut SmallRng) -> (Option<Message>, Option<String>) {
+    pub(crate) fn edit(&mut self, random: &mut SmallRng) -> (Option<Message>, Option<String>) {
         let now = self.text();
         let ends: Vec<usize> =
             now.bytes().enumerate().filter(|(_, byte)| *byte == b']').map(|(at, _)| at + 1).collect();
@@ -97,7 +97,7 @@ impl Client {
     }
 
     /// A message of the room; the answer, if there is one.
-    pub fn receive(&mut self, message: Message) -> Option<Message> {
+    pub(crate) fn receive(&mut self, message: Message) -> Option<Message> {
         match message {
             Message::SyncStep1(vector) => {
                 let vector = StateVector::decode_v1(&vector).unwrap();
@@ -116,7 +116,7 @@ impl Client {
     }
 
     /// Acknowledgements come in the order in which the client sent.
-    pub fn acknowledge(&mut self, update: &Bytes) {
+    pub(crate) fn acknowledge(&mut self, update: &Bytes) {
         let (sent, own) = self.link.as_mut().unwrap().sent.pop_front().expect("acknowledged but never sent");
         assert_eq!(&sent, update, "acknowledged out of order");
         self.acknowledged = self.acknowledged.max(own);

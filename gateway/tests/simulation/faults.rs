@@ -8,7 +8,7 @@ use crate::redis::Notice;
 use crate::world::{Event, GATEWAYS, World, ms};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// A gateway's process dies; its clients go elsewhere.
     Crash,
     RedisRestart,
@@ -24,7 +24,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Crash,
         Self::RedisRestart,
         Self::RedisLosesTail,
@@ -55,7 +55,7 @@ fn of_database(effect: &Effect) -> bool {
 }
 
 impl World {
-    pub fn call(&mut self, gateway: usize, effect: Effect) {
+    pub(crate) fn call(&mut self, gateway: usize, effect: Effect) {
         let it = &self.gateways[gateway];
         let (life, generation, reign) = (it.life, it.generation, self.redis.reign);
         let database = of_database(&effect);
@@ -84,7 +84,15 @@ impl World {
     }
 
     /// A call reaches its server.
-    pub fn execute(&mut self, gateway: usize, life: u64, generation: u64, reign: u64, effect: Effect, silent: bool) {
+    pub(crate) fn execute(
+        &mut self,
+        gateway: usize,
+        life: u64,
+        generation: u64,
+        reign: u64,
+        effect: Effect,
+        silent: bool,
+    ) {
         let database = of_database(&effect);
         let down = if database { self.database_down } else { self.redis_down || self.redis.reign != reign };
         let failed = failure(&effect);
@@ -152,7 +160,7 @@ impl World {
         }
     }
 
-    pub fn drop_connection(&mut self, gateway: usize) {
+    pub(crate) fn drop_connection(&mut self, gateway: usize) {
         let it = &mut self.gateways[gateway];
         if !it.connected {
             return;
@@ -164,7 +172,7 @@ impl World {
         self.after(wait, Event::Reconnect(gateway));
     }
 
-    pub fn reconnect(&mut self, gateway: usize) {
+    pub(crate) fn reconnect(&mut self, gateway: usize) {
         if self.gateways[gateway].connected {
             return;
         }
@@ -178,7 +186,7 @@ impl World {
         self.input(gateway, Input::Connected { generation });
     }
 
-    pub fn fault(&mut self, fault: Fault, gateway: usize) {
+    pub(crate) fn fault(&mut self, fault: Fault, gateway: usize) {
         let wait = ms(self.random.random_range(50..8000));
         match fault {
             Fault::Crash => self.crash(gateway),

@@ -2,6 +2,8 @@
 //! faults, all from one seed. `SEED=n cargo test -p gateway --test simulation` replays one; `TRACE=1` shows its
 //! steps; `SEEDS=n` runs more of them.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests; Clippy exempts only the tests themselves")]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -10,23 +10,23 @@ const TRIM_AFTER: Duration = Duration::from_secs(10);
 const TIME_TO_LIVE: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
-pub struct Redis {
+pub(crate) struct Redis {
     /// Counts restarts; names the tenure.
-    pub reign: u64,
+    pub(crate) reign: u64,
     head: Option<Head>,
-    pub stream: Option<Stream>,
+    pub(crate) stream: Option<Stream>,
     expires: Option<Now>,
     trim: Option<(u64, Now)>,
 }
 
-pub struct Stream {
-    pub entries: Vec<Entry>,
+pub(crate) struct Stream {
+    pub(crate) entries: Vec<Entry>,
     last: Position,
 }
 
 /// What subscribers are told.
 #[derive(Clone)]
-pub enum Notice {
+pub(crate) enum Notice {
     Entry(Entry),
     Covered(Position),
 }
@@ -36,18 +36,18 @@ impl Redis {
         Tenure(format!("reign-{}", self.reign))
     }
 
-    pub fn expire(&mut self, now: Now) {
+    pub(crate) fn expire(&mut self, now: Now) {
         if self.expires.is_some_and(|at| now >= at) {
             self.empty();
         }
     }
 
-    pub fn empty(&mut self) {
+    pub(crate) fn empty(&mut self) {
         *self = Self { reign: self.reign, ..Self::default() };
     }
 
     /// The last `count` entries never reached the server that goes on.
-    pub fn lose_tail(&mut self, count: usize) {
+    pub(crate) fn lose_tail(&mut self, count: usize) {
         let Some(stream) = &mut self.stream else { return };
         let keep = stream.entries.len().saturating_sub(count);
         stream.entries.truncate(keep);
@@ -58,7 +58,7 @@ impl Redis {
         }
     }
 
-    pub fn read(&self) -> ReadReply {
+    pub(crate) fn read(&self) -> ReadReply {
         ReadReply {
             entries: self.stream.as_ref().map(|stream| stream.entries.clone()).unwrap_or_default(),
             last: self.stream.as_ref().map(|stream| stream.last),
@@ -67,7 +67,7 @@ impl Redis {
         }
     }
 
-    pub fn open(
+    pub(crate) fn open(
         &mut self,
         expected: Option<&Head>,
         epoch: Epoch,
@@ -83,7 +83,7 @@ impl Redis {
         Ok((Opened::Opened, Some(Notice::Entry(entry))))
     }
 
-    pub fn append(&mut self, epoch: Epoch, update: Bytes) -> Result<(Appended, Option<Notice>), Failed> {
+    pub(crate) fn append(&mut self, epoch: Epoch, update: Bytes) -> Result<(Appended, Option<Notice>), Failed> {
         let tenure = self.tenure();
         let open = self.head.as_ref().is_some_and(|head| head.epoch == epoch && head.tenure == tenure);
         if !open || self.stream.is_none() {
@@ -108,7 +108,7 @@ impl Redis {
         Ok(entry)
     }
 
-    pub fn cover(&mut self, now: Now, position: Position) -> (bool, Option<Notice>) {
+    pub(crate) fn cover(&mut self, now: Now, position: Position) -> (bool, Option<Notice>) {
         if self.head.as_ref().is_none_or(|head| head.epoch != position.epoch) {
             return (false, None);
         }

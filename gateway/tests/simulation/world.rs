@@ -14,41 +14,41 @@ use crate::client::Client;
 use crate::faults::Fault;
 use crate::redis::{Notice, Redis};
 
-pub const GATEWAYS: usize = 3;
+pub(crate) const GATEWAYS: usize = 3;
 
-pub fn ms(count: u64) -> Duration {
+pub(crate) fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
 /// One gateway process. `process` and `life` change with each start and each room, so what was meant for an earlier
 /// one is recognised.
 #[derive(Default)]
-pub struct Gateway {
-    pub process: u64,
-    pub life: u64,
-    pub room: Option<Room>,
+pub(crate) struct Gateway {
+    pub(crate) process: u64,
+    pub(crate) life: u64,
+    pub(crate) room: Option<Room>,
     wake_at: Option<Now>,
-    pub generation: u64,
-    pub connected: bool,
-    pub subscribed: bool,
+    pub(crate) generation: u64,
+    pub(crate) connected: bool,
+    pub(crate) subscribed: bool,
     /// Notices are in order.
-    pub heard_until: Now,
+    pub(crate) heard_until: Now,
     /// Notices before this are lost without a sign.
-    pub deaf_until: Now,
+    pub(crate) deaf_until: Now,
 }
 
-pub enum Up {
+pub(crate) enum Up {
     Join,
     Message(Message),
     Leave,
 }
 
-pub enum Down {
+pub(crate) enum Down {
     Message(Message),
     Acknowledge(bytes::Bytes),
 }
 
-pub enum Event {
+pub(crate) enum Event {
     Connect(usize),
     Edit(usize),
     Up { gateway: usize, process: u64, session: SessionId, what: Up },
@@ -83,33 +83,33 @@ impl Ord for Scheduled {
     }
 }
 
-pub struct World {
-    pub now: Now,
-    pub random: SmallRng,
+pub(crate) struct World {
+    pub(crate) now: Now,
+    pub(crate) random: SmallRng,
     queue: BinaryHeap<Scheduled>,
     scheduled: u64,
     durability: Durability,
     /// Until then clients edit and answers get lost.
-    pub busy_until: Now,
-    pub gateways: Vec<Gateway>,
-    pub clients: Vec<Client>,
+    pub(crate) busy_until: Now,
+    pub(crate) gateways: Vec<Gateway>,
+    pub(crate) clients: Vec<Client>,
     sessions: BTreeMap<SessionId, usize>,
-    pub redis: Redis,
-    pub redis_down: bool,
-    pub row: Option<Row>,
-    pub database_down: bool,
-    pub deleted: BTreeSet<String>,
+    pub(crate) redis: Redis,
+    pub(crate) redis_down: bool,
+    pub(crate) row: Option<Row>,
+    pub(crate) database_down: bool,
+    pub(crate) deleted: BTreeSet<String>,
     /// What is to go wrong right after a client has vanished, when it hurts most.
-    pub ambush: Vec<Fault>,
+    pub(crate) ambush: Vec<Fault>,
     checkpoint_after: Duration,
     lives: u64,
     /// How many rooms have ended by themselves.
-    pub done: usize,
-    pub trace: bool,
+    pub(crate) done: usize,
+    pub(crate) trace: bool,
 }
 
 impl World {
-    pub fn new(seed: u64, durability: Durability, busy: Duration) -> Self {
+    pub(crate) fn new(seed: u64, durability: Durability, busy: Duration) -> Self {
         let mut random = SmallRng::seed_from_u64(seed);
         let checkpoint_after = ms([300, 3000, 20_000][random.random_range(0..3)]);
         let gateway = |_| Gateway { connected: true, generation: 1, ..Gateway::default() };
@@ -136,26 +136,26 @@ impl World {
         }
     }
 
-    pub fn busy(&self) -> bool {
+    pub(crate) fn busy(&self) -> bool {
         self.now < self.busy_until
     }
 
-    pub fn after(&mut self, wait: Duration, event: Event) {
+    pub(crate) fn after(&mut self, wait: Duration, event: Event) {
         self.at(self.now + wait, event);
     }
 
-    pub fn at(&mut self, at: Now, event: Event) {
+    pub(crate) fn at(&mut self, at: Now, event: Event) {
         self.scheduled += 1;
         self.queue.push(Scheduled(Reverse((at, self.scheduled)), event));
     }
 
     /// Mostly quick, now and then slow.
-    pub fn delay(&mut self) -> Duration {
+    pub(crate) fn delay(&mut self) -> Duration {
         let most = if self.random.random_bool(0.03) { 600_000 } else { 25_000 };
         Duration::from_micros(self.random.random_range(500..most))
     }
 
-    pub fn run_until(&mut self, end: Now) {
+    pub(crate) fn run_until(&mut self, end: Now) {
         let mut steps = 0;
         while let Some(Scheduled(Reverse((at, _)), _)) = self.queue.peek()
             && *at <= end
@@ -170,7 +170,7 @@ impl World {
         self.now = end;
     }
 
-    pub fn new_client(&mut self) {
+    pub(crate) fn new_client(&mut self) {
         self.clients.push(Client::new(self.clients.len()));
         let client = self.clients.len() - 1;
         self.after(ms(10), Event::Connect(client));
@@ -253,7 +253,7 @@ impl World {
         it.room = Some(Room::new(limits, seed));
     }
 
-    pub fn input(&mut self, gateway: usize, input: Input) {
+    pub(crate) fn input(&mut self, gateway: usize, input: Input) {
         let now = self.now;
         let Some(room) = &mut self.gateways[gateway].room else { return };
         if self.trace {
@@ -326,7 +326,7 @@ impl World {
     }
 
     /// The client ends its connection; the gateway learns of it behind what was sent before.
-    pub fn disconnect(&mut self, client: usize) {
+    pub(crate) fn disconnect(&mut self, client: usize) {
         if self.clients[client].link.is_some() {
             self.send_up(client, Up::Leave);
             self.clients[client].link = None;

@@ -51,8 +51,7 @@ pub(super) async fn run(args: RunArgs) -> Result<()> {
 
     let images = Images { gateway: args.gateway_image, redis: args.redis_image, postgres: args.postgres_image };
     let telemetry = Telemetry::new(&registry)?;
-    let shared =
-        Arc::new(Shared::new(client.clone(), images, figures, telemetry, metrics, args.pod_name.clone()));
+    let shared = Arc::new(Shared::new(client.clone(), images, figures, telemetry, metrics, args.pod_name.clone()));
     let lease = LeaseSettings::new(args.pod_namespace, args.lease_name, &args.pod_name);
     let register = args.metrics_api.then_some((settings, availability));
     tasks.spawn(lead(client, lease, shared, args.watch_namespaces, register, shutdown.clone()));

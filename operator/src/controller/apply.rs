@@ -200,8 +200,8 @@ impl Applier<'_> {
         let kind = K::kind(&()).into_owned();
         let name = child.name_any();
         let seen = find(store, &self.plan.namespace, &name).and_then(|seen| seen.resource_version());
-        let text = serde_json::to_vec(&child)
-            .map_err(|error| Error::new(&kind, &name, kube::Error::SerdeError(error)))?;
+        let text =
+            serde_json::to_vec(&child).map_err(|error| Error::new(&kind, &name, kube::Error::SerdeError(error)))?;
         let hash = Sha256::digest(text).to_vec();
         let key = (kind.clone(), name.clone());
         if seen.is_some() && self.applied.0.get(&key) == Some(&(hash.clone(), seen.clone())) {

@@ -78,7 +78,8 @@ async fn read(secrets: &Api<Secret>, name: Option<&str>) -> Result<Option<Secret
         .get_opt(name)
         .await
         .map_err(|source| Error::ApiError { secret: name.to_owned(), source: Box::new(source) })?;
-    let data = |secret: Secret| secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+    let data =
+        |secret: Secret| secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
     Ok(secret.map(data))
 }
 

@@ -33,7 +33,8 @@ fn words(note: &Note) -> (EventType, Reason, String) {
     let normal = EventType::Normal;
     match note {
         Note::ReplicasWritten { replicas } => {
-            let text = format!("spec.replicas was absent, and is {replicas} now: as many as there are, within the limits");
+            let text =
+                format!("spec.replicas was absent, and is {replicas} now: as many as there are, within the limits");
             (normal, Reason::ReplicasWritten, text)
         }
         Note::ScaledUp { from, to } => (normal, Reason::ScaledUp, format!("from {from} to {to} gateways")),
@@ -47,7 +48,10 @@ fn words(note: &Note) -> (EventType, Reason, String) {
             (normal, Reason::ScaledDown, format!("from {from} to {to} gateways, without {}", pods.join(", ")))
         }
         Note::OtherPodsTerminated { spared } => {
-            let text = format!("Kubernetes took other gateways than those with the fewest connections, and spared {}", spared.join(", "));
+            let text = format!(
+                "Kubernetes took other gateways than those with the fewest connections, and spared {}",
+                spared.join(", ")
+            );
             (EventType::Warning, Reason::OtherPodsTerminated, text)
         }
     }

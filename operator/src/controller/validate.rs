@@ -20,6 +20,9 @@ use crate::crd::{
 
 mod secrets;
 
+#[cfg(test)]
+mod tests;
+
 /// A plan that can be built: nothing in it is wrong, and nothing is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Validated {
@@ -55,11 +58,21 @@ pub enum RedisPlan {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum PostgresPlan {
-    Managed { image: String, size: String, resources: Option<Resources>, password: Password },
+    Managed {
+        image: String,
+        size: String,
+        resources: Option<Resources>,
+        password: Password,
+    },
     /// The Secret's key `uri` is the whole URL.
-    ExternalUri { secret: String },
+    ExternalUri {
+        secret: String,
+    },
     /// The URL is put together from the Secret's keys; `user` is the key that has the role's name.
-    ExternalParts { secret: String, user: String },
+    ExternalParts {
+        secret: String,
+        user: String,
+    },
 }
 
 /// A password that the operator made up: kept in a Secret, or about to be.
@@ -80,13 +93,17 @@ impl std::fmt::Debug for Password {
 /// Why a spec cannot be built. The message names the field and the remedy.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Invalid {
-    #[error("{field} names the Secret {secret}, which does not exist in namespace {namespace}: create it, or name another")]
+    #[error(
+        "{field} names the Secret {secret}, which does not exist in namespace {namespace}: create it, or name another"
+    )]
     SecretNotFound { field: &'static str, secret: String, namespace: String },
     #[error("{field} names the Secret {secret}, which has no key {key}: add the key, or name another Secret")]
     SecretKeyMissing { field: &'static str, secret: String, key: String },
     #[error("the Secret {secret} ({field}): its key {key} {problem}")]
     SecretValueInvalid { field: &'static str, secret: String, key: String, problem: &'static str },
-    #[error("spec.gateway.affinity is no affinity of a pod ({0}): write nodeAffinity, podAffinity or podAntiAffinity as in a pod")]
+    #[error(
+        "spec.gateway.affinity is no affinity of a pod ({0}): write nodeAffinity, podAffinity or podAntiAffinity as in a pod"
+    )]
     AffinityInvalid(String),
     #[error("metadata.name has {0} characters, and {MAX_NAME} are possible: create it again with a shorter name")]
     NameTooLong(usize),
@@ -155,7 +172,9 @@ pub fn validate(object: &EditorCluster, found: &Dereferenced, images: &Images) -
 fn check_ranges(autoscaling: &Autoscaling) -> Result<(), Invalid> {
     let Autoscaling { min_replicas, max_replicas, connections_per_replica, .. } = autoscaling;
     let wrong = if min_replicas > max_replicas {
-        format!("spec.autoscaling.minReplicas ({min_replicas}) is above maxReplicas ({max_replicas}): write a smaller minReplicas or a larger maxReplicas")
+        format!(
+            "spec.autoscaling.minReplicas ({min_replicas}) is above maxReplicas ({max_replicas}): write a smaller minReplicas or a larger maxReplicas"
+        )
     } else if *min_replicas < 1 {
         format!("spec.autoscaling.minReplicas is {min_replicas}: write 1 or more")
     } else if *connections_per_replica < 1 {

@@ -79,7 +79,8 @@ impl Stores {
     ///
     /// The watches have ended.
     pub async fn wait_until_ready(&self) -> Result<(), kube::runtime::reflector::store::WriterDropped> {
-        let Self { deployments, statefulsets, services, autoscalers, pods, accounts, configs, budgets, policies } = self;
+        let Self { deployments, statefulsets, services, autoscalers, pods, accounts, configs, budgets, policies } =
+            self;
         deployments.wait_until_ready().await?;
         statefulsets.wait_until_ready().await?;
         services.wait_until_ready().await?;
@@ -152,7 +153,13 @@ fn children<K>(
     prune: impl Fn(&mut K) + Send + 'static,
 ) -> Store<K>
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
     K::DynamicType: Hash + Eq,
 {
     let (store, writer) = reflector::store();

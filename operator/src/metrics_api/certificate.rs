@@ -132,5 +132,10 @@ fn data(material: &Material) -> BTreeMap<String, ByteString> {
 
 fn material(secret: &Secret) -> Option<Material> {
     let pem = |key: &str| String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok();
-    Some(Material { ca_bundle: pem("ca.crt")?, ca_key: pem("ca.key")?, certificate: pem("tls.crt")?, key: pem("tls.key")? })
+    Some(Material {
+        ca_bundle: pem("ca.crt")?,
+        ca_key: pem("ca.key")?,
+        certificate: pem("tls.crt")?,
+        key: pem("tls.key")?,
+    })
 }

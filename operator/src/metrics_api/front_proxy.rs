@@ -70,14 +70,18 @@ impl FrontProxy {
             extra_prefixes: list("requestheader-extra-headers-prefix")?,
         };
         if settings.username_headers.is_empty() {
-            bail!("ConfigMap {CONFIG_MAP} names no requestheader-username-headers: start kube-apiserver with its --requestheader- flags");
+            bail!(
+                "ConfigMap {CONFIG_MAP} names no requestheader-username-headers: start kube-apiserver with its --requestheader- flags"
+            );
         }
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(settings.ca.as_bytes()) {
             roots.add(certificate.context("requestheader-client-ca-file holds something that is no certificate")?)?;
         }
         if roots.is_empty() {
-            bail!("ConfigMap {CONFIG_MAP} has no requestheader-client-ca-file: start kube-apiserver with --requestheader-client-ca-file");
+            bail!(
+                "ConfigMap {CONFIG_MAP} has no requestheader-client-ca-file: start kube-apiserver with --requestheader-client-ca-file"
+            );
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
@@ -97,7 +101,8 @@ impl FrontProxy {
         if self.settings.allowed_names.is_empty() {
             return Ok(());
         }
-        let (_, parsed) = x509_parser::parse_x509_certificate(own).map_err(|_| "the client certificate cannot be read")?;
+        let (_, parsed) =
+            x509_parser::parse_x509_certificate(own).map_err(|_| "the client certificate cannot be read")?;
         // Of several common names the last one counts, as in Go; one that is not a string counts as none.
         let name = parsed.subject().iter_common_name().last().and_then(|name| name.as_str().ok());
         match name {
@@ -108,13 +113,15 @@ impl FrontProxy {
 
     /// The user whom the headers name. Only to be asked after [`recognise`](Self::recognise).
     pub fn user(&self, headers: &HeaderMap) -> Option<User> {
-        let first = |names: &[String]| names.iter().find_map(|name| values(headers, name).find(|value| !value.is_empty()));
+        let first =
+            |names: &[String]| names.iter().find_map(|name| values(headers, name).find(|value| !value.is_empty()));
         let name = first(&self.settings.username_headers)?;
         let groups = self.settings.group_headers.iter().flat_map(|name| values(headers, name)).collect();
         let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for header in headers.keys() {
             let prefixes = &self.settings.extra_prefixes;
-            let Some(key) = prefixes.iter().find_map(|prefix| header.as_str().strip_prefix(&prefix.to_lowercase())) else {
+            let Some(key) = prefixes.iter().find_map(|prefix| header.as_str().strip_prefix(&prefix.to_lowercase()))
+            else {
                 continue;
             };
             let key = percent_decode_str(key).decode_utf8_lossy().into_owned();

@@ -48,7 +48,8 @@ async fn turn(client: &Client, settings: &Settings) -> Result<MetricsAvailabilit
     if let Plan::StepBack { other, ours } = plan {
         if let Some(ours) = ours {
             tracing::warn!(other, "another provider serves {GROUP} too: ours steps back");
-            let params = DeleteParams::default().preconditions(Preconditions { uid: ours.uid(), resource_version: None });
+            let params =
+                DeleteParams::default().preconditions(Preconditions { uid: ours.uid(), resource_version: None });
             services.delete(&name, &params).await.context("cannot delete our own APIService")?;
         }
         return Ok(MetricsAvailability::OtherProvider(other));
@@ -71,7 +72,10 @@ async fn turn(client: &Client, settings: &Settings) -> Result<MetricsAvailabilit
 enum Plan<'a> {
     /// Nobody else is there.
     Keep,
-    StepBack { other: String, ours: Option<&'a APIService> },
+    StepBack {
+        other: String,
+        ours: Option<&'a APIService>,
+    },
 }
 
 fn plan<'a>(all: &'a [APIService], settings: &Settings) -> Plan<'a> {

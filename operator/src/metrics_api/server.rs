@@ -38,6 +38,8 @@ const CONNECTIONS: usize = 256;
 const IDLE: Duration = Duration::from_secs(120);
 /// How long the handshake may take, and the request of somebody who is not the front proxy.
 const STRANGERS: Duration = Duration::from_secs(5);
+/// How long we go on after the shutdown has begun, until the Service's endpoints have forgotten us everywhere.
+const LINGER: Duration = Duration::from_secs(3);
 
 /// Everything that an answer depends on.
 #[derive(Clone)]
@@ -52,7 +54,7 @@ pub struct Api {
 #[derive(Clone)]
 struct Peer(Arc<[CertificateDer<'static>]>);
 
-/// Accepts until `shutdown`, then lets what is under way end.
+/// Serves until a little after `shutdown`, then lets what is under way end.
 pub async fn run(
     listener: TcpListener,
     tls: watch::Receiver<Option<Arc<ServerConfig>>>,
@@ -62,9 +64,15 @@ pub async fn run(
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let router = router(api.clone());
     let connections = TaskTracker::new();
+    let closing = CancellationToken::new();
+    let end = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(LINGER).await;
+    };
+    tokio::pin!(end);
     loop {
         let accepted = tokio::select! {
-            () = shutdown.cancelled() => break,
+            () = &mut end => break,
             accepted = listener.accept() => accepted,
         };
         let (socket, peer) = match accepted {
@@ -78,12 +86,13 @@ pub async fn run(
         };
         let config = tls.borrow().clone();
         let (Some(config), Ok(slot)) = (config, Arc::clone(&slots).try_acquire_owned()) else { continue };
-        let (router, api, shutdown) = (router.clone(), api.clone(), shutdown.clone());
+        let (router, api, closing) = (router.clone(), api.clone(), closing.clone());
         connections.spawn(async move {
-            connection(socket, peer, config, router, &api, shutdown).await;
+            connection(socket, peer, config, router, &api, closing).await;
             drop(slot);
         });
     }
+    closing.cancel();
     connections.close();
     // A request takes a second or two; who keeps on after that is cut off.
     let _ = tokio::time::timeout(STRANGERS, connections.wait()).await;
@@ -95,7 +104,7 @@ async fn connection(
     config: Arc<ServerConfig>,
     router: Router,
     api: &Api,
-    shutdown: CancellationToken,
+    closing: CancellationToken,
 ) {
     let stream = match tokio::time::timeout(STRANGERS, TlsAcceptor::from(config).accept(socket)).await {
         Ok(Ok(stream)) => stream,
@@ -115,7 +124,7 @@ async fn connection(
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,
-        () = shutdown.cancelled() => {
+        () = closing.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -211,7 +220,10 @@ async fn metric(
         unknown(format!("an EditorCluster has no metric {}, only {names}", wish.metric))
     })?;
     if query.as_deref().is_some_and(|query| query.contains("metricLabelSelector=")) {
-        return Err(Failure::new(StatusCode::BAD_REQUEST, "the metrics have no labels: leave the metric's selector out"));
+        return Err(Failure::new(
+            StatusCode::BAD_REQUEST,
+            "the metrics have no labels: leave the metric's selector out",
+        ));
     }
     // A name becomes a part of a path at the API server; what is no name must not reach it.
     if !is_name(&wish.namespace) || !is_name(&wish.name) {

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::{
-    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
-};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, EnvVar, PodSpec, PodTemplateSpec, TopologySpreadConstraint,
 };
@@ -175,7 +173,8 @@ fn database_url(plan: &Validated) -> Vec<EnvVar> {
                 ("DATABASE_NAME", "dbname"),
             ];
             let mut variables: Vec<_> = parts.map(|(name, key)| env_from_secret(name, secret, key)).into();
-            let url = "postgres://$(DATABASE_USER):$(DATABASE_PASSWORD)@$(DATABASE_HOST):$(DATABASE_PORT)/$(DATABASE_NAME)";
+            let url =
+                "postgres://$(DATABASE_USER):$(DATABASE_PASSWORD)@$(DATABASE_HOST):$(DATABASE_PORT)/$(DATABASE_NAME)";
             variables.push(env("EDITORCLUSTER_DATABASE_URL", url));
             variables
         }

@@ -89,10 +89,5 @@ pub(super) fn http(path: &str, port: &str) -> Probe {
 
 /// Asks every `period` seconds, waits `timeout` seconds, and gives up after `failures` in a row.
 pub(super) fn every(period: i32, timeout: i32, failures: i32, probe: Probe) -> Probe {
-    Probe {
-        period_seconds: Some(period),
-        timeout_seconds: Some(timeout),
-        failure_threshold: Some(failures),
-        ..probe
-    }
+    Probe { period_seconds: Some(period), timeout_seconds: Some(timeout), failure_threshold: Some(failures), ..probe }
 }

@@ -43,18 +43,21 @@ pub(super) fn build(plan: &Validated) -> Option<StatefulSet> {
         readiness_probe: Some(every(3, 5, 2, exec(&IS_READY))),
         ..Container::default()
     };
-    Some(store(plan, Store {
-        component: Component::Postgres,
-        port: POSTGRES_PORT,
-        container,
-        volumes: vec![
-            config_volume("config", &name),
-            memory_volume("run", "1Mi"),
-            memory_volume("shm", "256Mi"),
-            memory_volume("tmp", "16Mi"),
-        ],
-        size,
-        files: &POSTGRES_FILES,
-        password,
-    }))
+    Some(store(
+        plan,
+        Store {
+            component: Component::Postgres,
+            port: POSTGRES_PORT,
+            container,
+            volumes: vec![
+                config_volume("config", &name),
+                memory_volume("run", "1Mi"),
+                memory_volume("shm", "256Mi"),
+                memory_volume("tmp", "16Mi"),
+            ],
+            size,
+            files: &POSTGRES_FILES,
+            password,
+        },
+    ))
 }

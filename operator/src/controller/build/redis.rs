@@ -33,13 +33,16 @@ pub(super) fn build(plan: &Validated) -> Option<StatefulSet> {
         readiness_probe: Some(every(3, 5, 2, exec(&PING))),
         ..Container::default()
     };
-    Some(store(plan, Store {
-        component: Component::Redis,
-        port: REDIS_PORT,
-        container,
-        volumes: vec![config_volume("config", &name), memory_volume("run", "1Mi")],
-        size: storage,
-        files: &REDIS_FILES,
-        password,
-    }))
+    Some(store(
+        plan,
+        Store {
+            component: Component::Redis,
+            port: REDIS_PORT,
+            container,
+            volumes: vec![config_volume("config", &name), memory_volume("run", "1Mi")],
+            size: storage,
+            files: &REDIS_FILES,
+            password,
+        },
+    ))
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::{
-    StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
-};
+use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec, Volume,
     VolumeResourceRequirements,
@@ -50,8 +48,7 @@ pub(super) fn store(plan: &Validated, store: Store<'_>) -> StatefulSet {
         security_context: Some(container_security()),
         ..store.container
     };
-    let annotations: BTreeMap<_, _> =
-        [(CONFIG_HASH.to_owned(), hash(plan, store.files, store.password))].into();
+    let annotations: BTreeMap<_, _> = [(CONFIG_HASH.to_owned(), hash(plan, store.files, store.password))].into();
     StatefulSet {
         metadata: metadata(plan, component),
         spec: Some(StatefulSetSpec {

@@ -116,7 +116,9 @@ pub(super) fn of_gateways(conditions: &mut Conditions, plan: &Validated, target:
         "kubectl describe pods -n {} -l app.kubernetes.io/instance={},app.kubernetes.io/component=gateway",
         plan.namespace, plan.name
     );
-    if ready >= enough && conditions.is_true(ConditionType::RedisReady) && conditions.is_true(ConditionType::StorageReady)
+    if ready >= enough
+        && conditions.is_true(ConditionType::RedisReady)
+        && conditions.is_true(ConditionType::StorageReady)
     {
         let message = "Gateways, Redis and storage serve.";
         conditions.set(ConditionType::Ready, Some(true), Reason::AllReady, message);
@@ -133,7 +135,11 @@ pub(super) fn of_gateways(conditions: &mut Conditions, plan: &Validated, target:
 
     let live = gateways.deployment.as_ref().and_then(|it| it.spec.as_ref()).and_then(|spec| spec.replicas);
     let (progressing, reason, message) = if live.is_some_and(|live| live > target) || gateways.draining() > 0 {
-        (true, Reason::ScalingDown, format!("On the way to {target} gateways; those that go are moving their sessions."))
+        (
+            true,
+            Reason::ScalingDown,
+            format!("On the way to {target} gateways; those that go are moving their sessions."),
+        )
     } else if gateways.rolling() && ready < target {
         (true, Reason::ScalingUp, format!("{ready} of {target} gateways are ready."))
     } else if gateways.rolling() || gateways.deployment.is_none() {
@@ -172,7 +178,8 @@ pub(super) fn of_metrics(
             return;
         }
         MetricsAvailability::Disabled => {
-            let message = "The operator was started with --metrics-api=false, so connections do not scale the gateways.";
+            let message =
+                "The operator was started with --metrics-api=false, so connections do not scale the gateways.";
             conditions.set(kind, Some(false), Reason::MetricsDisabled, message);
             return;
         }
@@ -183,7 +190,8 @@ pub(super) fn of_metrics(
         }
     }
     let status = autoscaler.and_then(|it| it.status.as_ref());
-    let active = status.and_then(|it| it.conditions.as_ref()).and_then(|all| all.iter().find(|it| it.type_ == "ScalingActive"));
+    let active =
+        status.and_then(|it| it.conditions.as_ref()).and_then(|all| all.iter().find(|it| it.type_ == "ScalingActive"));
     match active {
         Some(active) if active.status == "True" => {
             conditions.set(kind, Some(true), Reason::MetricsServed, "The autoscaler reads the gateways' connections.");

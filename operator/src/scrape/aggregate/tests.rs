@@ -9,6 +9,8 @@ fn pod(name: &str, stage: Stage, connections: Option<u64>) -> Asked {
     }
 }
 
+type Case = (&'static str, &'static [(Stage, Option<u64>)], Result<u64, (usize, usize)>);
+
 fn connections(result: Result<Totals, Missing>) -> Result<u64, (usize, usize)> {
     result.map(|totals| totals.connections).map_err(|missing| (missing.missing, missing.pods))
 }
@@ -16,19 +18,28 @@ fn connections(result: Result<Totals, Missing>) -> Result<u64, (usize, usize)> {
 #[test]
 fn pods_count_by_what_they_say_and_silent_ones_by_what_they_may_have() {
     use Stage::{Off, Started, Starting};
-    let cases: &[(&str, &[(Stage, Option<u64>)], Result<u64, (usize, usize)>)] = &[
+    let cases: &[Case] = &[
         ("no pods", &[], Ok(0)),
         ("all answer", &[(Started, Some(3)), (Started, Some(4))], Ok(7)),
-        ("a pod that is just starting counts nothing and is not missing", &[(Started, Some(3)), (Starting, None)], Ok(3)),
+        (
+            "a pod that is just starting counts nothing and is not missing",
+            &[(Started, Some(3)), (Starting, None)],
+            Ok(3),
+        ),
         ("only starting pods", &[(Starting, None), (Starting, None)], Ok(0)),
         ("a starting pod that answers counts", &[(Starting, Some(2))], Ok(2)),
         ("pending, failed and finished pods count nothing", &[(Off, None), (Started, Some(5))], Ok(5)),
         ("one of two silent is half", &[(Started, Some(3)), (Started, None)], Ok(153)),
         ("two of three silent is more than half", &[(Started, Some(3)), (Started, None), (Started, None)], Err((2, 3))),
-        ("starting pods do not dilute the silent ones", &[(Starting, None), (Starting, None), (Started, None)], Err((1, 1))),
+        (
+            "starting pods do not dilute the silent ones",
+            &[(Starting, None), (Starting, None), (Started, None)],
+            Err((1, 1)),
+        ),
     ];
     for (what, pods, expected) in cases {
-        let asked: Vec<_> = pods.iter().enumerate().map(|(n, (stage, said))| pod(&n.to_string(), *stage, *said)).collect();
+        let asked: Vec<_> =
+            pods.iter().enumerate().map(|(n, (stage, said))| pod(&n.to_string(), *stage, *said)).collect();
         assert_eq!(connections(aggregate(Instant::now(), &asked, &mut Memory::new(), 150)), *expected, "{what}");
     }
 }
@@ -39,7 +50,9 @@ fn a_pod_that_falls_silent_counts_its_last_figure_for_a_minute_and_then_what_it_
     let mut memory = Memory::new();
     let said = [pod("a", Stage::Started, Some(10)), pod("b", Stage::Started, Some(20))];
     assert_eq!(connections(aggregate(start, &said, &mut memory, 150)), Ok(30));
-    for (seconds, a, expected) in [(60, Some(11), Ok(31)), (61, Some(12), Ok(162)), (61, None, Ok(162)), (200, None, Err((2, 2)))] {
+    for (seconds, a, expected) in
+        [(60, Some(11), Ok(31)), (61, Some(12), Ok(162)), (61, None, Ok(162)), (200, None, Err((2, 2)))]
+    {
         let asked = [pod("a", Stage::Started, a), pod("b", Stage::Started, None)];
         let answer = aggregate(start + Duration::from_secs(seconds), &asked, &mut memory, 150);
         assert_eq!(connections(answer), expected, "after {seconds} s");
@@ -50,7 +63,8 @@ fn a_pod_that_falls_silent_counts_its_last_figure_for_a_minute_and_then_what_it_
 fn a_pod_that_is_gone_or_restarted_is_forgotten() {
     let start = Instant::now();
     let mut memory = Memory::new();
-    let _ = aggregate(start, &[pod("a", Stage::Started, Some(10)), pod("b", Stage::Started, Some(5))], &mut memory, 150);
+    let _ =
+        aggregate(start, &[pod("a", Stage::Started, Some(10)), pod("b", Stage::Started, Some(5))], &mut memory, 150);
     let _ = aggregate(start, &[pod("a", Stage::Off, None)], &mut memory, 150);
     assert!(memory.is_empty());
     assert_eq!(connections(aggregate(start, &[pod("a", Stage::Starting, None)], &mut memory, 150)), Ok(0));
