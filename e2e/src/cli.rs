@@ -26,10 +26,10 @@ enum Command {
     },
     /// Removes every trace of the cluster from this machine: processes, namespaces, mounts, links, routes, cgroups.
     Down,
-    /// Runs every test of the project, or a part of it. Installs the Debian packages that are missing, makes the
-    /// cluster, and takes it down again.
+    /// Runs every test that needs no cluster; with `scenarios` or a scenario's name, the scenarios on the cluster, which it
+    /// makes and takes down again. Installs the Debian packages that are missing.
     Test {
-        /// A step (format, web, clients, lint, unit) or a part of a scenario's name. Without it: everything.
+        /// A step (format, web, clients, lint, unit), `scenarios`, or a part of a scenario's name. Without it: every step.
         filter: Option<String>,
         /// Leaves the cluster as it is afterwards.
         #[arg(long)]

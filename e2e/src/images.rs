@@ -129,8 +129,12 @@ impl Recipe {
     /// A hash of the Dockerfile, of every file and its place, and of the base image's recipe.
     fn key(&self) -> Result<String> {
         let mut hash = Sha256::new();
-        hash.update(base::RECIPE);
-        hash.update(fs::read(&self.dockerfile).with_context(|| format!("cannot read {}", self.dockerfile.display()))?);
+        let dockerfile = fs::read_to_string(&self.dockerfile);
+        let dockerfile = dockerfile.with_context(|| format!("cannot read {}", self.dockerfile.display()))?;
+        if dockerfile.contains(base::NAME) {
+            hash.update(base::RECIPE);
+        }
+        hash.update(dockerfile);
         for argument in &self.arguments {
             hash.update(argument);
         }

@@ -75,33 +75,37 @@ impl Outcome {
     }
 }
 
-/// Runs everything, or what `filter` names: a step (`format`, `web`, `clients`, `lint`, `unit`) or a part of a
-/// scenario's name. The cluster is taken down afterwards unless `keep`.
+/// Runs every step, or what `filter` names: a step (`format`, `web`, `clients`, `lint`, `unit`), `scenarios`, or a part
+/// of a scenario's name. Scenarios make the cluster, and take it down afterwards unless `keep`.
 pub async fn test(filter: Option<&str>, keep: bool, progress: &Progress) -> Result<()> {
     packages::ensure(PACKAGES).await?;
     let mut outcome = Outcome::default();
     let is_step = STEPS.iter().any(|step| Some(step.name) == filter);
-    for step in STEPS.iter().filter(|step| filter.is_none_or(|name| name == step.name)) {
-        outcome.step(step.name, step.folder, step.command).await;
-    }
-    if !is_step {
-        if filter.is_some() {
-            outcome.step("clients", "e2e/clients", &["npm", "ci", "--no-audit", "--no-fund"]).await;
+    if filter.is_none() || is_step {
+        for step in STEPS.iter().filter(|step| filter.is_none_or(|name| name == step.name)) {
+            outcome.step(step.name, step.folder, step.command).await;
         }
-        let started = Instant::now();
-        let up = up_twice(progress).await;
-        outcome.note("cluster: cargo e2e up, twice", &up, started);
-        if up.is_ok() {
-            for (target, threads) in SCENARIOS {
-                let words = ["cargo", "test", "--workspace", "--test", target, "--", "--test-threads", threads];
-                outcome.step("scenarios", ".", &[&words[..], filter.as_slice()].concat()).await;
-            }
-        }
+    } else {
+        outcome.step("clients", "e2e/clients", &["npm", "ci", "--no-audit", "--no-fund"]).await;
+        scenarios(&mut outcome, filter.filter(|name| *name != "scenarios"), progress).await;
         if !keep {
             cluster::down(progress).await?;
         }
     }
     outcome.finish()
+}
+
+async fn scenarios(outcome: &mut Outcome, name: Option<&str>, progress: &Progress) {
+    let started = Instant::now();
+    let up = up_twice(progress).await;
+    outcome.note("cluster: cargo e2e up, twice", &up, started);
+    if up.is_err() {
+        return;
+    }
+    for (target, threads) in SCENARIOS {
+        let words = ["cargo", "test", "--workspace", "--test", target, "--", "--test-threads", threads];
+        outcome.step("scenarios", ".", &[&words[..], name.as_slice()].concat()).await;
+    }
 }
 
 /// The sample is Ready, and a second `up` leaves everything as it is.

@@ -17,8 +17,8 @@ fn kubectl(plane: &ControlPlane, words: &[&str], input: &str) -> (bool, String) 
         .stderr(Stdio::piped())
         .spawn()
         .expect("kubectl starts");
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("kubectl reads");
+    let output = child.wait_with_output().expect("kubectl ends");
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }

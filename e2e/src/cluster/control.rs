@@ -97,7 +97,7 @@ pub(super) fn start_controllers(bin: &Path) -> Result<()> {
          --use-service-account-credentials --cluster-signing-cert-file pki/ca.crt \
          --cluster-signing-key-file pki/ca.key --cluster-cidr {PODS} \
          --horizontal-pod-autoscaler-sync-period 5s --horizontal-pod-autoscaler-downscale-stabilization 30s \
-         --node-monitor-grace-period 20s --bind-address 127.0.0.1"
+         --node-monitor-grace-period 20s --flex-volume-plugin-dir volume-plugins --bind-address 127.0.0.1"
     );
     process::start("controller-manager", bin.join("kube"), &words(&manager))?;
     let scheduler = "kube-scheduler --kubeconfig scheduler.kubeconfig --leader-elect=false --bind-address 127.0.0.1";

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -64,20 +66,55 @@ fn unescape(field: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(path))
 }
 
-/// Files that kubelet, containerd and the CNI plugins write outside of the folders that they are given.
+/// Folders that kubelet, containerd, Docker and the CNI plugins make outside of those that they are given.
+const STRAY_FOLDERS: [&str; 7] = [
+    "/opt/containerd",
+    "/run/containerd",
+    "/run/docker",
+    "/usr/libexec/kubernetes",
+    "/var/lib/cni",
+    "/var/lib/kubelet/device-plugins",
+    "/var/log/containers",
+];
+
+/// Removes what our processes have left in the machine's folders, and those folders that are empty then. Whatever
+/// another Kubernetes or containerd of the machine keeps there stays.
 fn remove_strays() -> Result<()> {
     let state = paths::state();
-    for entry in fs::read_dir("/var/log/containers").into_iter().flatten().flatten() {
+    for entry in entries("/var/log/containers") {
         if fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(&state)) {
             remove_path(&entry.path())?;
         }
     }
-    for entry in fs::read_dir("/var/lib/cni/results").into_iter().flatten().flatten() {
+    for entry in entries("/var/lib/cni/results") {
         if entry.file_name().as_bytes().starts_with(format!("{POD_NETWORK}-").as_bytes()) {
             remove_path(&entry.path())?;
         }
     }
+    // A socket that nobody listens on is of no use to anybody.
+    for entry in entries("/run/containerd/s").chain(entries("/var/lib/kubelet/device-plugins")) {
+        let refused = UnixStream::connect(entry.path()).map_err(|error| error.kind());
+        if matches!(refused, Err(ErrorKind::ConnectionRefused)) {
+            remove_path(&entry.path())?;
+        }
+    }
+    STRAY_FOLDERS.iter().for_each(|folder| remove_if_empty(Path::new(folder)));
+    remove_if_empty(Path::new("/var/lib/kubelet"));
     Ok(())
+}
+
+fn entries(folder: &str) -> impl Iterator<Item = fs::DirEntry> {
+    fs::read_dir(folder).into_iter().flatten().flatten()
+}
+
+/// Removes the folder if it holds nothing but folders that hold nothing. A folder that is in use refuses by itself.
+fn remove_if_empty(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_if_empty(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(folder);
 }
 
 /// Removes a file or a folder; it is no error that there is none.
@@ -88,7 +125,7 @@ fn remove_path(path: &Path) -> Result<()> {
         Err(error) => Err(error),
     };
     match result {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))
         }
         _ => Ok(()),

@@ -21,6 +21,13 @@ pub(super) const RECIPE: &str = include_str!("base.rs");
 /// What no container reads. The base is slim by that, and so is what is installed on it.
 const LEFT_OUT: [&str; 4] = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"];
 
+/// What apt keeps only helps the next apt, and there is none in a container.
+const KEEP_NOTHING: &str = r#"Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Acquire::Languages "none";
+DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };
+"#;
+
 /// The archive of the base's files, made first if it is not in the cache.
 pub async fn ensure(progress: &Progress) -> Result<PathBuf> {
     let cache = gotools::cache()?;
@@ -43,6 +50,7 @@ async fn make(cache: &Path, archive: &Path) -> Result<()> {
     fs::write(root.join("etc/apt/apt.conf.d/90host"), apt_settings().await?)?;
     let rules: String = LEFT_OUT.iter().map(|path| format!("path-exclude {path}\n")).collect();
     fs::write(root.join("etc/dpkg/dpkg.cfg.d/slim"), rules)?;
+    fs::write(root.join("etc/apt/apt.conf.d/slim"), KEEP_NOTHING)?;
     let tar = unfinished.path().join("base.tar");
     let tar_name = tar.to_string_lossy();
     let caches = ["/var/cache/apt/*", "/var/lib/apt/lists/*", "/var/log/*"];
