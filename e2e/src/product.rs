@@ -119,6 +119,8 @@ pub async fn install(cluster: &Cluster, words: &[&str]) -> Result<()> {
         ] {
             arguments.extend(["--set-string".to_owned(), format!("{key}={value}")]);
         }
+        // A CRD that somebody has applied by hand, to try it, is no reason to stop here.
+        arguments.push("--take-ownership".to_owned());
     }
     arguments.extend(words.iter().map(|word| (*word).to_owned()));
 
@@ -150,7 +152,7 @@ pub async fn install(cluster: &Cluster, words: &[&str]) -> Result<()> {
 
 /// Helm's word for the state of our release, empty if there is none.
 async fn release_status(cluster: &Cluster) -> Result<String> {
-    let list = cluster.helm(&["list", "-n", NAMESPACE, "-a", "-f", "^editorcluster$", "-o", "json"]).await?;
+    let list = cluster.helm(&["list", "-n", NAMESPACE, "-f", "^editorcluster$", "-o", "json"]).await?;
     let list: Value = serde_json::from_str(&list).context("helm list printed no JSON")?;
     Ok(list[0]["status"].as_str().unwrap_or_default().to_owned())
 }

@@ -34,7 +34,7 @@ use crate::scaling::{self, Decision};
 use crate::scrape::Figures;
 use apply::{Applied, Applier};
 use build::{Component, TEMPLATE_HASH, child_name};
-use observe::Gateways;
+use observe::{Before, Gateways};
 use settings::Images;
 use status::FiguresWritten;
 use telemetry::Telemetry;
@@ -70,8 +70,7 @@ struct Memory {
     /// A new object of the same name starts anew.
     uid: Option<String>,
     applied: Applied,
-    /// The Deployment's `replicas` as we applied them last.
-    replicas: Option<i32>,
+    before: Before,
     scaling: scaling::Memory,
     figures: FiguresWritten,
     /// The generation whose warning has been said.
@@ -200,9 +199,11 @@ async fn reconcile(object: Arc<Guarded>, scope: Arc<Scope>) -> Result<Action, Er
         Err(error) => {
             memory.failures = memory.failures.saturating_add(1);
             shared.telemetry.count(Some(error.reason()));
-            tracing::warn!(namespace = object.namespace(), name = object.name_any(), %error, "reconcile failed");
             // A conflict is somebody else's good work: the next try sees it.
-            if error.reason() != Reason::Conflict {
+            if error.reason() == Reason::Conflict {
+                tracing::debug!(namespace = object.namespace(), name = object.name_any(), %error, "to be tried again");
+            } else {
+                tracing::warn!(namespace = object.namespace(), name = object.name_any(), %error, "reconcile failed");
                 events::say(&shared.recorder, object, EventType::Warning, error.reason(), error.to_string()).await;
             }
         }
@@ -239,7 +240,7 @@ async fn stages(object: &EditorCluster, scope: &Scope, memory: &mut Memory) -> R
     applier.costs(&decision.mark, &decision.unmark).await?;
     let pending = applier.children(children).await?;
     applier.leftover_secrets(found.redis.is_some(), found.postgres.is_some()).await?;
-    memory.replicas = Some(decision.replicas);
+    memory.before = Before { target: Some(decision.target), replicas: Some(decision.replicas) };
     let metrics = shared.metrics.borrow().clone();
     let status = status::look(stores, &plan, &gateways, load.as_ref(), &metrics, |seen| {
         status::of_applied(object, &plan, decision.target, seen, &mut memory.figures)
@@ -262,7 +263,7 @@ fn decide(
     // Built once to know its template; the number in it is not looked at.
     let wanted = build::build(plan, 0).gateway;
     let template_hash = wanted.annotations().get(TEMPLATE_HASH);
-    let seen = gateways.observation(object, plan, memory.replicas, template_hash, load);
+    let seen = gateways.observation(object, plan, memory.before, template_hash, load);
     scaling::decide(&mut memory.scaling, &seen)
 }
 

@@ -1,4 +1,5 @@
 //! The controller against a real API server. Nothing makes pods here, so what is seen is what the operator writes.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests; Clippy excuses test functions alone")]
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! The CRD: fresh, accepted by a real API server, and refusing what is wrong with a sentence that says what to write.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests; Clippy excuses test functions alone")]
 
 use std::io::Write;
 use std::path::Path;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 
 use super::layout::POD_NETWORK;
@@ -48,7 +49,11 @@ fn unmount(folder: &Path) -> Result<()> {
     let points = table.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
     let ours: Vec<PathBuf> = points.map(unescape).filter(|point| point.starts_with(folder)).collect();
     for point in ours.iter().rev() {
-        umount2(point, MntFlags::MNT_DETACH).with_context(|| format!("cannot unmount {}", point.display()))?;
+        match umount2(point, MntFlags::MNT_DETACH) {
+            // It went with another one, or its folder is gone and with it the only way to name it.
+            Ok(()) | Err(Errno::ENOENT | Errno::EINVAL) => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot unmount {}", point.display())),
+        }
     }
     Ok(())
 }

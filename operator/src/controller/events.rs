@@ -8,11 +8,24 @@ use crate::scaling::Note;
 
 /// Says one thing. An Event that cannot be written is logged: it is never a reason to stop.
 pub async fn say(recorder: &Recorder, object: &EditorCluster, kind: EventType, reason: Reason, note: String) {
+    publish(recorder, object, kind, reason, "Reconcile".to_owned(), note).await;
+}
+
+/// Events that differ in nothing but their note are counted as one, with the first one's note; so a decision's number is
+/// its action.
+async fn publish(
+    recorder: &Recorder,
+    object: &EditorCluster,
+    kind: EventType,
+    reason: Reason,
+    action: String,
+    note: String,
+) {
     let event = Event {
         type_: kind,
         reason: reason.name(),
         note: Some(note.chars().take(1000).collect()),
-        action: "Reconcile".to_owned(),
+        action,
         secondary: None,
     };
     if let Err(error) = recorder.publish(&event, &object.object_ref(&())).await {
@@ -25,7 +38,21 @@ pub async fn decided(recorder: &Recorder, object: &EditorCluster, notes: &[Note]
     for note in notes {
         let (kind, reason, text) = words(note);
         tracing::info!(reason = reason.name(), "{text}");
-        say(recorder, object, kind, reason, text).await;
+        publish(recorder, object, kind, reason, action(note), text).await;
+    }
+}
+
+fn action(note: &Note) -> String {
+    match note {
+        Note::ReplicasWritten { replicas: to }
+        | Note::ScaledUp { to, .. }
+        | Note::ScaleDownAccepted { to, .. }
+        | Note::ScaledDown { to, .. } => format!("ScaleTo{to}"),
+        Note::VictimsChosen { pods } | Note::OtherPodsTerminated { spared: pods } => {
+            let first = pods.first().map(String::as_str).unwrap_or_default();
+            // A pod's last part tells it from its fellows.
+            format!("Mark-{}", first.rsplit('-').next().unwrap_or_default())
+        }
     }
 }
 

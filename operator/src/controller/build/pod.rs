@@ -27,6 +27,8 @@ pub(super) fn pod_security(id: i64) -> PodSecurityContext {
         run_as_user: Some(id),
         run_as_group: Some(id),
         fs_group: Some(id),
+        // Otherwise every mount makes all files of a volume writable by the group, which Postgres refuses to run with.
+        fs_group_change_policy: Some("OnRootMismatch".to_owned()),
         seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
         ..PodSecurityContext::default()
     }

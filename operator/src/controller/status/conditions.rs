@@ -140,10 +140,10 @@ pub(super) fn of_gateways(conditions: &mut Conditions, plan: &Validated, target:
             Reason::ScalingDown,
             format!("On the way to {target} gateways; those that go are moving their sessions."),
         )
-    } else if gateways.rolling() && ready < target {
-        (true, Reason::ScalingUp, format!("{ready} of {target} gateways are ready."))
     } else if gateways.rolling() || gateways.deployment.is_none() {
-        (true, Reason::RollingOut, "Gateways are being replaced, one after the other.".to_owned())
+        (true, Reason::RollingOut, "Gateways are being made or replaced, one after the other.".to_owned())
+    } else if ready < target {
+        (true, Reason::ScalingUp, format!("{ready} of {target} gateways are ready."))
     } else {
         (false, Reason::Settled, format!("{target} gateways, as wanted."))
     };
@@ -152,7 +152,7 @@ pub(super) fn of_gateways(conditions: &mut Conditions, plan: &Validated, target:
     if let Some(stuck) = gateways.stuck() {
         let message = format!("A rollout does not get on ({stuck}). Look at its newest pods: {look}");
         conditions.set(ConditionType::Degraded, Some(true), Reason::RolloutStuck, message);
-    } else if ready < enough && !progressing {
+    } else if ready < enough && gateways.complete() {
         let message = format!("{ready} of at least {enough} gateways are ready: {look}");
         conditions.set(ConditionType::Degraded, Some(true), Reason::GatewaysMissing, message);
     } else {

@@ -35,7 +35,8 @@ impl World {
         Self {
             object: serde_json::from_value(object).unwrap(),
             deployment: json!({"metadata": {"generation": 1}, "spec": {"replicas": 2, "selector": {}, "template": {}},
-                "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}}),
+                "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "conditions": [
+                    {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]}}),
             pods: vec![pod("a", true, "10.0.0.2"), pod("b", true, "10.0.0.1")],
             stores_ready: 1,
             metrics: MetricsAvailability::Serving,
@@ -105,7 +106,8 @@ fn the_same_again_is_the_same_status() {
 
 #[test]
 fn what_is_not_well_names_itself_and_a_remedy() {
-    let cases: [(&str, fn(&mut World), &str, &str); 7] = [
+    type Break = fn(&mut World);
+    let cases: [(&str, Break, &str, &str); 7] = [
         ("stores", |it| it.stores_ready = 0, "Ready=False RedisNotReady", "kubectl describe pod novel-redis-0"),
         (
             "gateways",

@@ -23,6 +23,8 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   printf 'CREATE DATABASE %s OWNER %s\n' "$ROLE" "$ROLE" | single_user postgres
   rm -f "$UNFINISHED"
 fi
+# Kubernetes may have given the volume's files to a group, and Postgres refuses a directory that others can write to.
+chmod 0700 "$PGDATA"
 printf "ALTER ROLE %s LOGIN PASSWORD '%s'\n" "$ROLE" "$POSTGRES_PASSWORD" | single_user postgres
 exec postgres -D "$PGDATA" -c listen_addresses='*' -c unix_socket_directories=/run/postgresql \
   -c hba_file=/etc/editorcluster/pg_hba.conf
