@@ -20,7 +20,8 @@ async fn a_rolling_update_under_a_real_trace_loses_nothing() -> Result<()> {
     let nodes = cluster.node_ports().await?;
     let [first, second] = [&nodes[0], &nodes[1]].map(|it| format!("ws://{it}/yjs"));
 
-    let words = ["--url-a", &first, "--url-b", &second, "--url-c", &first, "--document", "friends", "--batch", "20"];
+    // 200 updates a second and author last longer than the rollout.
+    let words = ["--url-a", &first, "--url-b", &second, "--url-c", &first, "--document", "friends", "--rate", "200"];
     let mut authors = ClientProgram::start("replay.mjs", &words)?;
     authors.line("the first edits", Duration::from_secs(60), |it| it["sent"].as_u64() > Some(1_000)).await?;
     cluster.patch(r#"{"spec": {"gateway": {"limits": {"connections": 4321}}}}"#).await?;

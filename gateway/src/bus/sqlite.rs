@@ -42,6 +42,7 @@ impl SqliteLog {
 
     /// The way of one shard; its documents' events go to `events`.
     pub fn for_shard(&self, events: Events) -> SqliteBus {
+        // The receiver is the shard that calls; a shard that is gone misses nothing, here and in `tell`.
         let _ = events.send(Event::Connected { generation: GENERATION });
         SqliteBus { calls: self.calls.clone(), events }
     }
@@ -94,6 +95,7 @@ async fn run(pool: SqlitePool, tenure: Tenure, mut queue: mpsc::UnboundedReceive
                 tracing::error!(%error, "the log's transaction failed");
                 let text = error.to_string();
                 for call in batch.drain(..) {
+                    // As above.
                     let _ = call.answer.send(Err(BusError::Unavailable(text.clone())));
                 }
             }

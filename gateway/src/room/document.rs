@@ -50,6 +50,8 @@ impl Document {
         self.state.len() + self.tail_bytes
     }
 
+    // In the next three a dropped update is no error of the caller's: `push` has told who brought it, if it could.
+
     /// The whole document as one update, with pending structs and deletions.
     pub fn encode_state(&mut self) -> Result<Bytes, Invalid> {
         self.compact().ok();
