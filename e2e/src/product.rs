@@ -41,7 +41,7 @@ pub async fn deploy(cluster: &Cluster, progress: &Progress) -> Result<()> {
 /// The gateway's and the operator's image, from this workspace as it is now.
 pub async fn build(progress: &Progress) -> Result<Image> {
     let workspace = paths::workspace();
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = shell::command("cargo");
     // All at once, as the tests build them, so that features are the same and nothing is compiled twice.
     cargo.args(["build", "--workspace", "--bins"]).current_dir(workspace);
     progress.during("programs built", shell::output(&mut cargo)).await?;

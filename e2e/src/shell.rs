@@ -14,6 +14,18 @@ pub async fn run<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, words: &[S]) -> Re
     output(Command::new(program).args(words)).await
 }
 
+/// A command without what `cargo e2e` told this process about its own package: build scripts (ring's) that look at it
+/// would run again, and everything above them with them, each time cargo is called from another package.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.as_encoded_bytes().starts_with(of.as_bytes())) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// As [`run`], for a command with an environment or a folder of its own.
 pub async fn output(command: &mut Command) -> Result<String> {
     output_with(command, "").await

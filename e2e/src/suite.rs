@@ -4,11 +4,10 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use tokio::process::Command;
 
 use crate::cluster::{self, Cluster};
 use crate::progress::Progress;
-use crate::{packages, paths};
+use crate::{packages, paths, shell};
 
 /// Debian packages that the tests use.
 const PACKAGES: &[&str] = &["redis-server", "postgresql-15", "chromium", "curl", "git"];
@@ -122,7 +121,7 @@ async fn up_twice(progress: &Progress) -> Result<()> {
 
 async fn run(folder: &str, words: &[&str]) -> Result<()> {
     let (program, arguments) = words.split_first().context("a step without a command")?;
-    let status = Command::new(program)
+    let status = shell::command(program)
         .args(arguments)
         .current_dir(paths::workspace().join(folder))
         .env("KUBECONFIG", paths::kubeconfig())

@@ -62,8 +62,10 @@ impl ClientProgram {
         }
     }
 
-    /// Its last line, once it has ended with success.
+    /// Closes its standard input, which tells the idle ones to leave, and waits until it has ended with success. Its
+    /// last line.
     pub async fn finish(mut self, deadline: Duration) -> Result<Value> {
+        drop(self.stdin);
         let mut last = String::new();
         let end = async {
             while let Some(line) = self.lines.next_line().await? {

@@ -10,8 +10,10 @@ use anyhow::Result;
 use super::kubectl::{kubectl, kubectl_with};
 use super::until;
 
+/// Give it to [`end`](Self::end) when all that the scenario claims has held; dropped without it, the scenario failed.
 pub struct Namespace {
     pub name: String,
+    held: bool,
 }
 
 impl Namespace {
@@ -22,12 +24,17 @@ impl Namespace {
             Ok(kubectl(&["create", "namespace", name]).await.ok())
         })
         .await?;
-        Ok(Self { name: name.to_owned() })
+        Ok(Self { name: name.to_owned(), held: false })
     }
 
     pub async fn apply(&self, manifest: &str) -> Result<()> {
         kubectl_with(&["apply", "-n", &self.name, "-f", "-"], manifest).await?;
         Ok(())
+    }
+
+    /// The scenario held: nothing of it needs to be kept.
+    pub fn end(mut self) {
+        self.held = true;
     }
 
     /// Everything that tells why a scenario failed, as files under target/e2e/failed/NAMESPACE.
@@ -67,7 +74,7 @@ fn save(path: PathBuf, command: &mut Command) {
 /// Blocking, because a drop cannot wait on a future. The namespace's end is not waited for.
 impl Drop for Namespace {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if !self.held {
             self.keep_remains();
         }
         let gone = Command::new("kubectl")

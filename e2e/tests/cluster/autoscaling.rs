@@ -57,8 +57,8 @@ async fn connections_take_the_gateways_from_2_to_4_and_back_and_manifests_applie
     audience.say("leave 560").await?;
     cluster.settled_at(2, Duration::from_secs(240)).await?;
     audience.line("the 20 that stayed", Duration::from_secs(60), |it| it["connected"] == 20).await?;
-    audience.say("close").await?;
     let end = audience.finish(Duration::from_secs(30)).await?;
     ensure!(end["failed"] == 0, "clients that did not get back in: {end}");
+    namespace.end();
     Ok(())
 }

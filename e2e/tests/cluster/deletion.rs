@@ -29,5 +29,6 @@ async fn a_deleted_editorcluster_leaves_nothing_behind() -> Result<()> {
         Ok(Some(()))
     })
     .await?;
+    namespace.end();
     Ok(())
 }

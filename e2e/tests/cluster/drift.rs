@@ -48,5 +48,6 @@ async fn drift_is_undone_additions_are_left_unwanted_children_go_and_a_steady_st
         Ok((std::time::Instant::now() > watch_for).then_some(()))
     })
     .await?;
+    namespace.end();
     Ok(())
 }

@@ -33,5 +33,6 @@ async fn a_real_trace_through_two_gateways_ends_the_same_everywhere_and_survives
     let words = ["--url", &url, "--document", "friends", "--expect-trace", "friendsforever"];
     let read = clients::run("read.mjs", &words, Duration::from_secs(60)).await?;
     ensure!(read["equal"] == true, "after all gateways were deleted the text is another: {read}");
+    namespace.end();
     Ok(())
 }

@@ -54,5 +54,6 @@ async fn called_directly_the_operator_refuses_everyone_but_the_front_proxy_and_u
     ensure!(status(&url, &[&by_admin[..], &forged].concat()).await? == "401", "a certificate of the cluster's CA");
     let nobody = ["--header", "X-Remote-User: nobody", "--header", "X-Remote-Group: system:authenticated"];
     ensure!(status(&url, &[&by_proxy[..], &nobody].concat()).await? == "403", "a user without rights");
+    namespace.end();
     Ok(())
 }

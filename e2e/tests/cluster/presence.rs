@@ -24,5 +24,6 @@ async fn chromium_shows_one_persons_typing_and_cursor_to_another_on_the_other_ga
     let words = ["--url-a", &alice, "--url-b", &bob, "--screenshot", &screenshot];
     let seen = clients::run("browser.mjs", &words, Duration::from_secs(120)).await?;
     ensure!(seen["event"] == "done", "the browsers do not see each other: {seen}");
+    namespace.end();
     Ok(())
 }

@@ -25,6 +25,7 @@ async fn kubectl_apply_refuses_wrong_specs_with_a_sentence_that_names_the_field(
         let said = refusal(&namespace.name, &with_spec(spec)).await?;
         ensure!(said.contains(named), "{spec} is refused without naming {named}: {said}");
     }
+    namespace.end();
     Ok(())
 }
 
@@ -48,5 +49,6 @@ async fn a_missing_secret_is_a_condition_and_the_running_children_stay_as_they_w
 
     cluster.patch(r#"{"spec": {"redis": {"managed": {}, "external": null}}}"#).await?;
     cluster.ready().await?;
+    namespace.end();
     Ok(())
 }

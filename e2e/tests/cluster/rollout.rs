@@ -21,8 +21,9 @@ async fn a_rolling_update_under_a_real_trace_loses_nothing() -> Result<()> {
     let [first, second] = [&nodes[0], &nodes[1]].map(|it| format!("ws://{it}/yjs"));
 
     // 200 updates a second and author last longer than the rollout.
-    let words = ["--url-a", &first, "--url-b", &second, "--url-c", &first, "--document", "friends", "--rate", "200"];
-    let mut authors = ClientProgram::start("replay.mjs", &words)?;
+    let words = ["--url-a", &first, "--url-b", &second, "--url-c", &first, "--document", "friends"];
+    let pace = ["--rate", "200", "--deadline", "280"];
+    let mut authors = ClientProgram::start("replay.mjs", &[&words[..], &pace].concat())?;
     authors.line("the first edits", Duration::from_secs(60), |it| it["sent"].as_u64() > Some(1_000)).await?;
     cluster.patch(r#"{"spec": {"gateway": {"limits": {"connections": 4321}}}}"#).await?;
     until("every gateway replaced", Duration::from_secs(180), || async {
@@ -37,5 +38,6 @@ async fn a_rolling_update_under_a_real_trace_loses_nothing() -> Result<()> {
     let words = ["--url", &first, "--document", "friends", "--expect-trace", "friendsforever"];
     let read = clients::run("read.mjs", &words, Duration::from_secs(60)).await?;
     ensure!(read["equal"] == true, "a later reader sees another text: {read}");
+    namespace.end();
     Ok(())
 }

@@ -22,7 +22,7 @@ async fn operators() -> Result<Vec<String>> {
 }
 
 async fn leader() -> Result<String> {
-    let lease = get(&["lease", "-n", SYSTEM, "editorcluster-operator"]).await?;
+    let lease = get(&["lease", "-n", SYSTEM, "editorcluster"]).await?;
     Ok(lease["spec"]["holderIdentity"].as_str().context("nobody holds the lease")?.to_owned())
 }
 
@@ -57,7 +57,7 @@ async fn the_leader_dies_then_the_chart_is_upgraded_and_uninstalled_and_document
 
     let gateways = sample_pods().await?;
     let before = operators().await?;
-    cluster.install_operator(&["--set", "logLevel=debug"]).await?;
+    cluster.install_operator(&["--set", "log.level=debug"]).await?;
     until("every operator is replaced", Duration::from_secs(120), || async {
         let now = operators().await?;
         Ok((now.len() == 2 && now.iter().all(|pod| !before.contains(pod))).then_some(()))
