@@ -26,10 +26,10 @@ enum Command {
     },
     /// Removes every trace of the cluster from this machine: processes, namespaces, mounts, links, routes, cgroups.
     Down,
-    /// Runs every test that needs no cluster; with `scenarios` or a scenario's name, the scenarios on the cluster, which it
-    /// makes and takes down again. Installs the Debian packages that are missing.
+    /// Runs every test of the project, at last the scenarios on the cluster, which it makes and takes down again.
+    /// Installs the Debian packages that are missing.
     Test {
-        /// A step (format, web, clients, lint, unit), `scenarios`, or a part of a scenario's name. Without it: every step.
+        /// A step (format, web, clients, lint, unit), `scenarios`, or a part of a scenario's name. Without it: everything.
         filter: Option<String>,
         /// Leaves the cluster as it is afterwards.
         #[arg(long)]

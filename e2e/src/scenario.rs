@@ -1,6 +1,5 @@
 //! What scenarios are written with: a namespace of one's own, kubectl as a person types it, real npm clients.
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -14,11 +13,7 @@ pub mod namespace;
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// Asks `look` until it answers `Ok(Some(value))`. After `deadline` it fails with `what` and the last thing seen.
-pub async fn until<T, F, Fut>(what: &str, deadline: Duration, mut look: F) -> Result<T>
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<Option<T>>>,
-{
+pub async fn until<T>(what: &str, deadline: Duration, mut look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
     let start = Instant::now();
     loop {
         let seen = match look().await {

@@ -32,11 +32,28 @@ const STEPS: &[Step] = &[
         folder: ".",
         command: &["cargo", "clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
     },
+    Step {
+        name: "lint",
+        folder: ".",
+        command: &[
+            "cargo",
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--test",
+            "cluster",
+            "--test",
+            "lifecycle",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    },
     Step { name: "unit", folder: ".", command: &["cargo", "test", "--workspace"] },
 ];
 
 /// The scenarios on the cluster: the test target, and how many run side by side.
-const SCENARIOS: &[(&str, &str)] = &[("cluster", "3"), ("lifecycle", "1")];
+const SCENARIOS: &[(&str, &str)] = &[("cluster", "4"), ("lifecycle", "1")];
 
 /// What became of the steps.
 #[derive(Default)]
@@ -74,21 +91,24 @@ impl Outcome {
     }
 }
 
-/// Runs every step, or what `filter` names: a step (`format`, `web`, `clients`, `lint`, `unit`), `scenarios`, or a part
+/// Runs everything, or what `filter` names: a step (`format`, `web`, `clients`, `lint`, `unit`), `scenarios`, or a part
 /// of a scenario's name. Scenarios make the cluster, and take it down afterwards unless `keep`.
 pub async fn test(filter: Option<&str>, keep: bool, progress: &Progress) -> Result<()> {
     packages::ensure(PACKAGES).await?;
     let mut outcome = Outcome::default();
     let is_step = STEPS.iter().any(|step| Some(step.name) == filter);
-    if filter.is_none() || is_step {
-        for step in STEPS.iter().filter(|step| filter.is_none_or(|name| name == step.name)) {
-            outcome.step(step.name, step.folder, step.command).await;
+    for step in STEPS.iter().filter(|step| filter.is_none_or(|name| name == step.name)) {
+        outcome.step(step.name, step.folder, step.command).await;
+    }
+    if !is_step {
+        if filter.is_some() {
+            outcome.step("clients", "e2e/clients", &["npm", "ci", "--no-audit", "--no-fund"]).await;
         }
-    } else {
-        outcome.step("clients", "e2e/clients", &["npm", "ci", "--no-audit", "--no-fund"]).await;
         scenarios(&mut outcome, filter.filter(|name| *name != "scenarios"), progress).await;
         if !keep {
-            cluster::down(progress).await?;
+            let started = Instant::now();
+            let down = cluster::down(progress).await;
+            outcome.note("cluster: cargo e2e down", &down, started);
         }
     }
     outcome.finish()

@@ -1,7 +1,7 @@
 //! The EditorClusters that the scenarios apply.
 
 /// What a scenario needs and no more: two small gateways that drain quickly, reachable on the nodes.
-pub fn small(name: &str) -> String {
+pub(crate) fn small(name: &str) -> String {
     format!(
         r#"
 apiVersion: editorcluster.io/v1alpha1

@@ -35,17 +35,17 @@ async fn a_missing_secret_is_a_condition_and_the_running_children_stay_as_they_w
     namespace.apply(&manifest::small("memo")).await?;
     let cluster = EditorCluster::new(&namespace.name, "memo");
     cluster.ready().await?;
-    let children = || get(&["deployment,statefulset,service,configmap", "-n", &namespace.name]);
+    let children = ["deployment,statefulset,service,configmap", "-n", &namespace.name];
     let versions = |list: &serde_json::Value| -> Vec<(String, serde_json::Value)> {
         let items = list["items"].as_array().cloned().unwrap_or_default();
         items.iter().map(|it| (it["metadata"]["name"].to_string(), it["metadata"]["generation"].clone())).collect()
     };
-    let before = versions(&children().await?);
+    let before = versions(&get(&children).await?);
 
     cluster.patch(r#"{"spec": {"redis": {"managed": null, "external": {"secretName": "nowhere"}}}}"#).await?;
     let message = cluster.reason("Ready", "SecretNotFound").await?;
     ensure!(message.contains("nowhere") && message.contains("spec.redis.external"), "not a remedy: {message}");
-    ensure!(versions(&children().await?) == before, "the children were changed by a spec that cannot be built");
+    ensure!(versions(&get(&children).await?) == before, "the children were changed by a spec that cannot be built");
 
     cluster.patch(r#"{"spec": {"redis": {"managed": {}, "external": null}}}"#).await?;
     cluster.ready().await?;

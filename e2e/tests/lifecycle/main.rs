@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::Cluster;
+use e2e::scenario::clients;
 use e2e::scenario::editor_cluster::EditorCluster;
 use e2e::scenario::kubectl::{get, kubectl};
 use e2e::scenario::until;
+use e2e::shell;
 
 const SYSTEM: &str = "editorcluster-system";
 
@@ -35,6 +37,17 @@ fn sample() -> EditorCluster {
     EditorCluster::new("team-a", "docs")
 }
 
+/// Somebody undoes the loss of a child.
+async fn reconciles(who: &str) -> Result<()> {
+    kubectl(&["delete", "service", "docs-gateway", "-n", "team-a"]).await?;
+    until(&format!("{who} has put the Service back"), Duration::from_secs(60), || async {
+        get(&["service", "docs-gateway", "-n", "team-a"]).await.map(Some)
+    })
+    .await?;
+    sample().ready().await?;
+    Ok(())
+}
+
 /// The order matters: the last step takes the operator away.
 #[tokio::test]
 async fn the_leader_dies_then_the_chart_is_upgraded_and_uninstalled_and_documents_stay_served() -> Result<()> {
@@ -44,16 +57,21 @@ async fn the_leader_dies_then_the_chart_is_upgraded_and_uninstalled_and_document
     let row: Vec<&str> = columns.lines().nth(1).context("no row")?.split_whitespace().collect();
     ensure!(row.len() == 7, "kubectl get ec does not fill its 7 columns:\n{columns}");
 
+    let page = format!("http://{}/", sample().node_ports().await?.first().context("no node port")?);
+    let page = shell::run("curl", &["--silent", "--show-error", "--fail", "--max-time", "10", &page]).await?;
+    ensure!(page.contains("<html"), "the editor's address answers with something else:\n{page}");
+
+    let url = format!("ws://{}:8080/yjs", sample().gateways().await?.first().context("no gateway is Ready")?.ip);
+    let document = format!("before-{}", std::process::id());
+    let words = ["--url-a", &url, "--url-b", &url, "--document", &document, "--batch", "200"];
+    clients::run("replay.mjs", &words, Duration::from_secs(120)).await?;
+
     let first = leader().await?;
     let pod = first.split('_').next().unwrap_or(&first).to_owned();
     kubectl(&["delete", "pod", "-n", SYSTEM, &pod, "--grace-period=0", "--force"]).await?;
     until("another operator leads", Duration::from_secs(60), || async { Ok((leader().await? != first).then_some(())) })
         .await?;
-    kubectl(&["delete", "service", "docs-gateway", "-n", "team-a"]).await?;
-    until("the new leader has put the Service back", Duration::from_secs(60), || async {
-        get(&["service", "docs-gateway", "-n", "team-a"]).await.map(Some)
-    })
-    .await?;
+    reconciles("the new leader").await?;
 
     let gateways = sample_pods().await?;
     let before = operators().await?;
@@ -76,7 +94,10 @@ async fn the_leader_dies_then_the_chart_is_upgraded_and_uninstalled_and_document
     .await?;
 
     cluster.install_operator(&[]).await?;
-    sample().ready().await?;
+    reconciles("a new install").await?;
     ensure!(sample_pods().await? == gateways, "a new install restarted the gateways");
+    let words = ["--url", &url, "--document", &document, "--expect-trace", "friendsforever"];
+    let read = clients::run("read.mjs", &words, Duration::from_secs(60)).await?;
+    ensure!(read["equal"] == true, "a document from before is another one now: {read}");
     Ok(())
 }
