@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::progress::Progress;
-use crate::{cluster, suite};
+use crate::{bench, cluster, suite};
 
 /// The project on a real Kubernetes, and the project's tests.
 #[derive(Parser)]
@@ -35,6 +35,18 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Measures the gateway on release builds: a table, and JSON lines in target/bench. Fails when a figure misses its
+    /// target.
+    Bench {
+        /// S1 to S9; all of them without.
+        scenarios: Vec<String>,
+        /// Also Hocuspocus and Socket.IO, in the same run under the same load.
+        #[arg(long)]
+        peers: bool,
+        /// How long each load is measured.
+        #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+        seconds: u64,
+    },
 }
 
 /// Parses the arguments and does what they say.
@@ -45,5 +57,9 @@ pub async fn run() -> Result<()> {
         Command::Up { bare: false } => cluster::up_with_sample(&progress).await,
         Command::Down => cluster::down(&progress).await,
         Command::Test { filter, keep } => suite::test(filter.as_deref(), keep, &progress).await,
+        Command::Bench { mut scenarios, peers, seconds } => {
+            scenarios.extend(["--seconds".to_owned(), seconds.to_string()]);
+            bench::run(&scenarios, peers, &progress).await
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! [`cluster`] makes and removes the machine's own two-node cluster, [`images`] its images, [`product`] puts the project
 //! on whichever cluster it is given, [`suite`] runs the tests.
 
+pub mod bench;
 pub mod cli;
 pub mod cluster;
 pub mod images;

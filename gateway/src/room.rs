@@ -11,6 +11,7 @@
 //! - `awareness`: presence, kept per client id, removed with its session
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -18,7 +19,7 @@ use self::awareness::{Awareness, Owner, REMOTE_TIMEOUT};
 use self::document::EMPTY_UPDATE;
 pub use self::io::{CloseReason, Durability, Effect, Failed, Input, Limits, Now, SessionId};
 use self::replica::Replica;
-use crate::protocol::yjs::{Message, Presence, decode_awareness, encode_awareness};
+use crate::protocol::yjs::{Message, decode_awareness, encode_awareness};
 
 pub mod awareness;
 pub mod document;
@@ -40,6 +41,15 @@ pub struct Room {
     done: bool,
     wake_at: Option<Now>,
     expire_at: Option<Now>,
+    /// Presence that has changed is told then.
+    tell_at: Option<Now>,
+    /// The tick after the last telling ends then.
+    quiet_until: Option<Now>,
+}
+
+/// How long presence waits for more: a cursor's smoothness for a few, what a browser can draw for hundreds.
+fn presence_tick(sessions: usize) -> Duration {
+    Duration::from_millis((sessions as u64 / 2).clamp(16, 250))
 }
 
 impl Room {
@@ -57,6 +67,8 @@ impl Room {
             done: false,
             wake_at: None,
             expire_at: None,
+            tell_at: None,
+            quiet_until: None,
         }
     }
 
@@ -77,7 +89,7 @@ impl Room {
         match input {
             Input::Join { session } => self.join(session, effects),
             Input::Message { session, message } => self.message(now, session, message, effects),
-            Input::Leave { session } => self.leave(now, session, effects),
+            Input::Leave { session } => self.leave(now, session),
             Input::Subscribed { call, result } => replica.subscribed(now, call, result, effects),
             Input::Read { call, result } => replica.read(now, call, result, effects),
             Input::Loaded { call, result } => replica.row_read(now, call, result, effects),
@@ -87,7 +99,7 @@ impl Room {
             Input::CoverDone { call, result } => replica.cover_done(now, call, result, effects),
             Input::Entry(entry) => replica.heard(entry, effects),
             Input::Covered(position) => replica.covered_notice(position),
-            Input::RemoteAwareness(update) => self.remote_awareness(now, update, effects),
+            Input::RemoteAwareness(update) => self.remote_awareness(now, update),
             Input::AwarenessQuery => self.publish_awareness(effects),
             Input::Disconnected { generation } => replica.disconnected(now, generation),
             // A room that has not begun yet joins when somebody comes.
@@ -154,12 +166,8 @@ impl Room {
                 Err(_) => self.close(now, session, CloseReason::Undecodable, effects),
             },
             Message::SyncStep2(update) | Message::Update(update) => self.update(now, session, update, effects),
-            Message::Awareness(body) => match decode_awareness(body.clone()) {
-                Ok(list) => {
-                    self.awareness.apply(now, Owner::Session(session), &list);
-                    self.to_others(None, Message::Awareness(body.clone()), effects);
-                    effects.push(Effect::PublishAwareness(body));
-                }
+            Message::Awareness(body) => match decode_awareness(body) {
+                Ok(list) => self.awareness.apply(now, Owner::Session(session), &list),
                 Err(_) => self.close(now, session, CloseReason::Undecodable, effects),
             },
             Message::QueryAwareness => {
@@ -200,33 +208,43 @@ impl Room {
 
     fn close(&mut self, now: Now, session: SessionId, reason: CloseReason, effects: &mut Vec<Effect>) {
         effects.push(Effect::Close { session, reason });
-        self.leave(now, session, effects);
+        self.leave(now, session);
     }
 
-    fn leave(&mut self, now: Now, session: SessionId, effects: &mut Vec<Effect>) {
+    fn leave(&mut self, now: Now, session: SessionId) {
         if !self.sessions.remove(&session) {
             return;
         }
-        let gone = self.awareness.leave(now, session);
-        self.tell(&gone, effects);
-        if !gone.is_empty() {
-            effects.push(Effect::PublishAwareness(encode_awareness(&gone)));
-        }
+        self.awareness.leave(now, session);
     }
 
-    fn tell(&self, presences: &[Presence], effects: &mut Vec<Effect>) {
-        if !presences.is_empty() {
-            self.to_others(None, Message::Awareness(encode_awareness(presences)), effects);
-        }
-    }
-
-    fn remote_awareness(&mut self, now: Now, update: Bytes, effects: &mut Vec<Effect>) {
+    fn remote_awareness(&mut self, now: Now, update: Bytes) {
         // Another gateway decoded it before it was published; what does not decode is left out.
-        if let Ok(list) = decode_awareness(update.clone()) {
+        if let Ok(list) = decode_awareness(update) {
             self.awareness.apply(now, Owner::Remote, &list);
-            self.to_others(None, Message::Awareness(update), effects);
             self.expire_at.get_or_insert(now + REMOTE_TIMEOUT);
         }
+    }
+
+    /// One combined frame for all presences that have changed: at once in a room that was quiet, else when the tick is
+    /// over. So n people who move cost n writes a tick and not n².
+    fn tell_presence(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if !self.awareness.has_news() {
+            return;
+        }
+        // The last one's removal must get to the other gateways before the room ends.
+        let waits = !self.sessions.is_empty();
+        if let Some(at) = self.quiet_until.filter(|at| waits && now < *at) {
+            self.tell_at = Some(at);
+            return;
+        }
+        let (all, local) = self.awareness.take_news();
+        self.to_others(None, Message::Awareness(encode_awareness(&all)), effects);
+        if !local.is_empty() {
+            effects.push(Effect::PublishAwareness(encode_awareness(&local)));
+        }
+        self.tell_at = None;
+        self.quiet_until = Some(now + presence_tick(self.sessions.len()));
     }
 
     fn publish_awareness(&mut self, effects: &mut Vec<Effect>) {
@@ -239,10 +257,10 @@ impl Room {
     /// After every input: what is due, what the replica has for the sessions, and when to be called back.
     fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if self.expire_at.is_some_and(|at| now >= at) {
-            let gone = self.awareness.expire(now);
-            self.tell(&gone, effects);
+            self.awareness.expire(now);
             self.expire_at = (!self.awareness.all().is_empty()).then_some(now + REMOTE_TIMEOUT / 4);
         }
+        self.tell_presence(now, effects);
         let alone = self.sessions.is_empty();
         self.replica.advance(now, alone, effects);
         for update in std::mem::take(&mut self.replica.news) {
@@ -259,7 +277,7 @@ impl Room {
             self.done = true;
             effects.push(Effect::Done);
         }
-        let wake_at = self.replica.wake_at(alone).into_iter().chain(self.expire_at).min();
+        let wake_at = self.replica.wake_at(alone).into_iter().chain(self.expire_at).chain(self.tell_at).min();
         if wake_at != self.wake_at || wake_at.is_some_and(|at| at <= now) {
             self.wake_at = wake_at;
             effects.extend(wake_at.map(Effect::WakeAt));

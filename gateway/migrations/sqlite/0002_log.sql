@@ -5,7 +5,7 @@ CREATE TABLE log (
     n INTEGER NOT NULL,
     bytes BLOB NOT NULL,
     -- Arrival; epochs cannot be compared, so this is the order of READ.
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER PRIMARY KEY,
     UNIQUE (document, epoch, n)
 ) STRICT;
 

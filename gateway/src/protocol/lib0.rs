@@ -1,8 +1,8 @@
 //! lib0's encoding: variable-length integers, and bytes and strings with their length in front.
 //!
-//! Reading takes slices of the frame, never copies; every length is checked before it is used.
+//! Reading borrows from the bytes and never copies; every length is checked before it is used.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
 /// The largest integer that JavaScript, and so lib0, can hold exactly.
 pub const MAX_UINT: u64 = (1 << 53) - 1;
@@ -21,12 +21,12 @@ pub enum ReadError {
 
 /// Reads values from the front of `rest`.
 #[derive(Clone, Debug)]
-pub struct Reader {
-    rest: Bytes,
+pub struct Reader<'a> {
+    rest: &'a [u8],
 }
 
-impl Reader {
-    pub fn new(bytes: Bytes) -> Self {
+impl<'a> Reader<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
@@ -39,38 +39,58 @@ impl Reader {
         self.rest.len()
     }
 
+    pub fn byte(&mut self) -> Result<u8, ReadError> {
+        let (byte, rest) = self.rest.split_first().ok_or(ReadError::Truncated)?;
+        self.rest = rest;
+        Ok(*byte)
+    }
+
+    pub fn bytes(&mut self, length: usize) -> Result<&'a [u8], ReadError> {
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(ReadError::Truncated)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
     /// At most `MAX_UINT`, in the shortest form only.
     pub fn var_uint(&mut self) -> Result<u64, ReadError> {
-        let mut value = 0u64;
-        // 8 groups of 7 bits hold more than 53 bits.
-        for index in 0..8 {
-            let byte = *self.rest.get(index).ok_or(ReadError::Truncated)?;
-            value |= u64::from(byte & 0x7f) << (7 * index);
+        let first = self.byte()?;
+        self.groups(first & 0x80 != 0, u64::from(first & 0x7f), 7)
+    }
+
+    /// Between `-MAX_UINT` and `MAX_UINT`, in the shortest form only. lib0 tells -0 from 0; here both are 0.
+    pub fn var_int(&mut self) -> Result<i64, ReadError> {
+        let first = self.byte()?;
+        let size = self.groups(first & 0x80 != 0, u64::from(first & 0x3f), 6)? as i64;
+        Ok(if first & 0x40 == 0 { size } else { -size })
+    }
+
+    /// The groups of 7 bits that follow the first byte, which held the lowest `bits` bits.
+    fn groups(&mut self, more: bool, mut value: u64, mut bits: u32) -> Result<u64, ReadError> {
+        if !more {
+            return Ok(value);
+        }
+        while bits < MAX_UINT.count_ones() {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << bits;
+            bits += 7;
             if byte & 0x80 == 0 {
-                if byte == 0 && index > 0 {
-                    return Err(ReadError::Overlong);
-                }
-                if value > MAX_UINT {
-                    return Err(ReadError::TooLarge);
-                }
-                self.rest = self.rest.slice(index + 1..);
-                return Ok(value);
+                return match byte {
+                    0 => Err(ReadError::Overlong),
+                    _ if value > MAX_UINT => Err(ReadError::TooLarge),
+                    _ => Ok(value),
+                };
             }
         }
         Err(ReadError::TooLarge)
     }
 
-    pub fn var_bytes(&mut self) -> Result<Bytes, ReadError> {
+    pub fn var_bytes(&mut self) -> Result<&'a [u8], ReadError> {
         let length = usize::try_from(self.var_uint()?).map_err(|_| ReadError::TooLarge)?;
-        if length > self.rest.len() {
-            return Err(ReadError::Truncated);
-        }
-        Ok(self.rest.split_to(length))
+        self.bytes(length)
     }
 
-    pub fn var_string(&mut self) -> Result<String, ReadError> {
-        let bytes = self.var_bytes()?;
-        std::str::from_utf8(&bytes).map(str::to_owned).map_err(|_| ReadError::NotUtf8)
+    pub fn var_str(&mut self) -> Result<&'a str, ReadError> {
+        std::str::from_utf8(self.var_bytes()?).map_err(|_| ReadError::NotUtf8)
     }
 }
 
@@ -110,14 +130,31 @@ mod tests {
             (&[0x80], Err(ReadError::Truncated)),
             (&[], Err(ReadError::Truncated)),
         ] {
-            assert_eq!(Reader::new(Bytes::copy_from_slice(bytes)).var_uint(), expected, "{bytes:?}");
+            assert_eq!(Reader::new(bytes).var_uint(), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn signed_integers_are_refused_unless_whole_shortest_and_exact() {
+        for (bytes, expected) in [
+            (&[0x3f][..], Ok(63)),
+            (&[0x40], Ok(0)),
+            (&[0x41], Ok(-1)),
+            (&[0xc0, 0x01], Ok(-64)),
+            (&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f], Ok(-(MAX_UINT as i64))),
+            (&[0xbf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f], Err(ReadError::TooLarge)),
+            (&[0xff; 12], Err(ReadError::TooLarge)),
+            (&[0x80, 0x00], Err(ReadError::Overlong)),
+            (&[0x80], Err(ReadError::Truncated)),
+        ] {
+            assert_eq!(Reader::new(bytes).var_int(), expected, "{bytes:?}");
         }
     }
 
     #[test]
     fn a_length_beyond_the_end_is_refused() {
-        assert_eq!(Reader::new(Bytes::from_static(&[3, 1, 2])).var_bytes(), Err(ReadError::Truncated));
-        assert_eq!(Reader::new(Bytes::from_static(&[1, 0xff])).var_string(), Err(ReadError::NotUtf8));
+        assert_eq!(Reader::new(&[3, 1, 2]).var_bytes(), Err(ReadError::Truncated));
+        assert_eq!(Reader::new(&[1, 0xff]).var_str(), Err(ReadError::NotUtf8));
     }
 
     proptest! {
@@ -127,10 +164,10 @@ mod tests {
             write_var_uint(&mut out, number);
             write_var_bytes(&mut out, &bytes);
             write_var_string(&mut out, &text);
-            let mut reader = Reader::new(out.freeze());
+            let mut reader = Reader::new(&out);
             prop_assert_eq!(reader.var_uint(), Ok(number));
-            prop_assert_eq!(reader.var_bytes(), Ok(Bytes::from(bytes)));
-            prop_assert_eq!(reader.var_string(), Ok(text));
+            prop_assert_eq!(reader.var_bytes(), Ok(&bytes[..]));
+            prop_assert_eq!(reader.var_str(), Ok(&text[..]));
             prop_assert!(reader.is_empty());
         }
     }

@@ -1,10 +1,12 @@
 //! y-protocols 1.0: the messages that y-websocket and Hocuspocus carry.
 //!
-//! A frame of y-websocket is one or more of these, one behind the other.
+//! A frame of y-websocket is one or more of these, one behind the other. `update` checks what the sync messages carry.
 
 use bytes::{Bytes, BytesMut};
 
 use super::lib0::{self, ReadError, Reader};
+
+pub mod update;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -43,25 +45,27 @@ pub fn decode_all(frame: Bytes) -> Result<Vec<Message>, DecodeError> {
     if frame.is_empty() {
         return Err(DecodeError::Empty);
     }
-    let mut reader = Reader::new(frame);
+    let mut reader = Reader::new(&frame);
     let mut messages = Vec::new();
     while !reader.is_empty() {
-        messages.push(decode(&mut reader)?);
+        messages.push(decode(&frame, &mut reader)?);
     }
     Ok(messages)
 }
 
-fn decode(reader: &mut Reader) -> Result<Message, DecodeError> {
+/// The next message; what it carries stays a part of the frame.
+fn decode(frame: &Bytes, reader: &mut Reader<'_>) -> Result<Message, DecodeError> {
+    let body = |reader: &mut Reader<'_>| reader.var_bytes().map(|body| frame.slice_ref(body));
     Ok(match reader.var_uint()? {
         0 => match reader.var_uint()? {
-            0 => Message::SyncStep1(reader.var_bytes()?),
-            1 => Message::SyncStep2(reader.var_bytes()?),
-            2 => Message::Update(reader.var_bytes()?),
+            0 => Message::SyncStep1(body(reader)?),
+            1 => Message::SyncStep2(body(reader)?),
+            2 => Message::Update(body(reader)?),
             other => return Err(DecodeError::UnknownSync(other)),
         },
-        1 => Message::Awareness(reader.var_bytes()?),
+        1 => Message::Awareness(body(reader)?),
         2 => match reader.var_uint()? {
-            0 => Message::PermissionDenied(reader.var_string()?),
+            0 => Message::PermissionDenied(reader.var_str()?.to_owned()),
             other => return Err(DecodeError::UnknownAuth(other)),
         },
         3 => Message::QueryAwareness,
@@ -98,13 +102,13 @@ pub struct Presence {
 
 /// The body of `Message::Awareness`. The JSON is passed on as it is, not parsed.
 pub fn decode_awareness(body: Bytes) -> Result<Vec<Presence>, DecodeError> {
-    let mut reader = Reader::new(body);
+    let mut reader = Reader::new(&body);
     let count = reader.var_uint()?;
     // No capacity from `count`: a client may claim any number.
     let mut list = Vec::new();
     for _ in 0..count {
         let (client, clock) = (reader.var_uint()?, reader.var_uint()?);
-        list.push(Presence { client, clock, json: reader.var_string()? });
+        list.push(Presence { client, clock, json: reader.var_str()?.to_owned() });
     }
     match reader.remaining() {
         0 => Ok(list),

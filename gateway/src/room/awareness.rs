@@ -28,10 +28,13 @@ struct State {
 #[derive(Debug, Default)]
 pub struct Awareness {
     states: BTreeMap<u64, State>,
+    /// The clients that have changed, and whether through a session of this process.
+    news: BTreeMap<u64, bool>,
 }
 
 impl Awareness {
-    /// Takes in what is newer than what is known: a higher clock, or the same clock and a removal.
+    /// Takes in what is newer than what is known: a higher clock, or the same clock and a removal. What is not known
+    /// yet by everybody waits in [`take_news`](Self::take_news).
     pub fn apply(&mut self, now: Now, owner: Owner, list: &[Presence]) {
         for presence in list {
             let newer = self.states.get(&presence.client).is_none_or(|known| {
@@ -41,6 +44,7 @@ impl Awareness {
             if newer {
                 let (clock, json) = (presence.clock, presence.json.clone());
                 self.states.insert(presence.client, State { clock, json, owner, updated: now });
+                self.note(presence.client, owner);
             }
         }
     }
@@ -55,16 +59,40 @@ impl Awareness {
         self.present(|owner| owner != Owner::Remote)
     }
 
-    /// Removes the clients of a session; returns the removals to tell everybody.
-    pub fn leave(&mut self, now: Now, session: SessionId) -> Vec<Presence> {
-        self.remove(now, |state| state.owner == Owner::Session(session))
+    /// Removes the clients of a session.
+    pub fn leave(&mut self, now: Now, session: SessionId) {
+        self.remove(now, |state| state.owner == Owner::Session(session));
     }
 
-    /// Removes the remote clients that were not renewed, and forgets removals as old; returns the new removals.
-    pub fn expire(&mut self, now: Now) -> Vec<Presence> {
+    /// Removes the remote clients that were not renewed, and forgets removals as old.
+    pub fn expire(&mut self, now: Now) {
         let old = |state: &State| now.saturating_sub(state.updated) >= REMOTE_TIMEOUT;
         self.states.retain(|_, state| state.json != "null" || !old(state));
-        self.remove(now, |state| state.owner == Owner::Remote && old(state))
+        self.remove(now, |state| state.owner == Owner::Remote && old(state));
+    }
+
+    /// Whether something has changed since the last [`take_news`](Self::take_news).
+    pub fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// What has changed since the last call, the newest of each client: for everybody here, and of that the part that
+    /// came through sessions of this process, for the other gateways.
+    pub fn take_news(&mut self) -> (Vec<Presence>, Vec<Presence>) {
+        let (mut all, mut local) = (Vec::with_capacity(self.news.len()), Vec::new());
+        for (client, is_local) in std::mem::take(&mut self.news) {
+            let Some(state) = self.states.get(&client) else { continue };
+            let presence = Presence { client, clock: state.clock, json: state.json.clone() };
+            if is_local {
+                local.push(presence.clone());
+            }
+            all.push(presence);
+        }
+        (all, local)
+    }
+
+    fn note(&mut self, client: u64, owner: Owner) {
+        *self.news.entry(client).or_default() |= owner != Owner::Remote;
     }
 
     fn present(&self, wanted: impl Fn(Owner) -> bool) -> Vec<Presence> {
@@ -72,16 +100,14 @@ impl Awareness {
         states.map(|(&client, state)| Presence { client, clock: state.clock, json: state.json.clone() }).collect()
     }
 
-    fn remove(&mut self, now: Now, gone: impl Fn(&State) -> bool) -> Vec<Presence> {
-        let mut removals = Vec::new();
+    fn remove(&mut self, now: Now, gone: impl Fn(&State) -> bool) {
         for (&client, state) in self.states.iter_mut().filter(|(_, state)| state.json != "null" && gone(state)) {
             // At the largest clock, a removal at the same clock counts too.
             state.clock = (state.clock + 1).min(MAX_UINT);
             state.json = "null".to_owned();
             state.updated = now;
-            removals.push(Presence { client, clock: state.clock, json: state.json.clone() });
+            *self.news.entry(client).or_default() |= state.owner != Owner::Remote;
         }
-        removals
     }
 }
 
@@ -115,20 +141,36 @@ mod tests {
         let mut awareness = Awareness::default();
         awareness.apply(NOW, Owner::Session(SessionId(1)), &[presence(5, "me")]);
         assert_eq!(awareness.local().len(), 1);
-        assert_eq!(awareness.leave(NOW, SessionId(2)), vec![]);
-        assert_eq!(awareness.leave(NOW, SessionId(1)), vec![presence(6, "null")]);
-        assert_eq!(awareness.leave(NOW, SessionId(1)), vec![]);
+        assert_eq!(awareness.take_news(), (vec![presence(5, "me")], vec![presence(5, "me")]));
+        awareness.leave(NOW, SessionId(2));
+        assert!(!awareness.has_news());
+        awareness.leave(NOW, SessionId(1));
+        assert_eq!(awareness.take_news(), (vec![presence(6, "null")], vec![presence(6, "null")]));
+        awareness.leave(NOW, SessionId(1));
+        assert!(!awareness.has_news());
         awareness.apply(NOW, Owner::Remote, &[presence(5, "late")]);
         assert_eq!(awareness.all(), vec![]);
     }
 
     #[test]
     fn only_a_remote_client_expires() {
-        for (owner, expected) in [(Owner::Remote, 1), (Owner::Session(SessionId(1)), 0)] {
+        for (owner, left) in [(Owner::Remote, 0), (Owner::Session(SessionId(1)), 1)] {
             let mut awareness = Awareness::default();
             awareness.apply(NOW, owner, &[presence(5, "me")]);
-            assert_eq!(awareness.expire(NOW + REMOTE_TIMEOUT - Duration::from_millis(1)).len(), 0);
-            assert_eq!(awareness.expire(NOW + REMOTE_TIMEOUT).len(), expected);
+            awareness.expire(NOW + REMOTE_TIMEOUT - Duration::from_millis(1));
+            assert_eq!(awareness.all().len(), 1);
+            awareness.expire(NOW + REMOTE_TIMEOUT);
+            assert_eq!(awareness.all().len(), left);
         }
+    }
+
+    #[test]
+    fn news_hold_the_newest_of_each_client_and_only_ours_for_the_other_gateways() {
+        let mut awareness = Awareness::default();
+        awareness.apply(NOW, Owner::Session(SessionId(1)), &[presence(1, "a")]);
+        awareness.apply(NOW, Owner::Session(SessionId(1)), &[presence(2, "b")]);
+        awareness.apply(NOW, Owner::Remote, &[Presence { client: 9, clock: 1, json: "far".to_owned() }]);
+        let (all, local) = awareness.take_news();
+        assert_eq!((all.len(), local), (2, vec![presence(2, "b")]));
     }
 }

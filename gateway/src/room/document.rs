@@ -10,6 +10,8 @@ use yrs::updates::decoder::Decode as _;
 use yrs::updates::encoder::Encode as _;
 use yrs::{Doc, ReadTxn as _, StateVector, Transact as _, Update};
 
+use crate::protocol::yjs::update;
+
 /// The tail is merged into the state beyond this many updates or bytes.
 const TAIL_UPDATES: usize = 256;
 const TAIL_BYTES: usize = 1 << 20;
@@ -22,9 +24,9 @@ pub struct Invalid;
 /// An update without structs and deletions.
 pub const EMPTY_UPDATE: &[u8] = &[0, 0];
 
-/// Whether the bytes are an update. A panic of the decoder counts as no.
+/// Whether the bytes are an update. Not with the CRDT library: it may take all memory or the whole stack to find out.
 pub fn validate(update: &[u8]) -> Result<(), Invalid> {
-    guarded(|| Update::decode_v1(update).map(drop).map_err(|_| Invalid))
+    update::check(update).map_err(|_| Invalid)
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +67,7 @@ impl Document {
 
     /// What a holder of `state_vector` lacks, with all deletions and all that is pending.
     pub fn diff(&mut self, state_vector: &[u8]) -> Result<Bytes, Invalid> {
+        update::check_state_vector(state_vector).map_err(|_| Invalid)?;
         self.compact().ok();
         with_doc([&self.state], |doc| {
             let vector = StateVector::decode_v1(state_vector).map_err(|_| Invalid)?;
@@ -206,6 +209,7 @@ mod tests {
         assert_eq!(validate(EMPTY_UPDATE), Ok(()));
         for junk in [&[][..], &[1], &[1, 1, 0xff], &[0xff; 9]] {
             assert_eq!(validate(junk), Err(Invalid), "{junk:?}");
+            assert_eq!(Document::default().diff(junk), Err(Invalid), "{junk:?}");
         }
     }
 }

@@ -65,7 +65,7 @@ async fn random_frames_hurt_nobody_else() {
     let seed: u64 = std::env::var("SEED").map_or_else(|_| rand::random(), |seed| seed.parse().expect("a number"));
     println!("seed {seed}; replay with SEED={seed}");
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
-    for _ in 0..20 {
+    for _ in 0..200 {
         let body: Vec<u8> = (0..random.random_range(0..64)).map(|_| random.random()).collect();
         let message = match random.random_range(0..4) {
             0 => Message::Update(body.into()),

@@ -211,7 +211,12 @@ impl Replica {
         }
         let next = match self.position {
             Some(mine) if mine.epoch == entry.position.epoch => mine.n + 1,
-            _ => return self.join(effects),
+            _ => {
+                // The notice of our own OPEN may come before its answer, which the join would make worthless: the
+                // update would be appended, and relayed by the others, a second time.
+                self.opened_by_notice(entry.position);
+                return self.join(effects);
+            }
         };
         if entry.position.n < next {
             return;

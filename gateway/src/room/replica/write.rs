@@ -109,6 +109,15 @@ impl Replica {
         }
     }
 
+    /// An entry was heard; if it is the one that our flight opens its epoch with, that has succeeded.
+    pub(super) fn opened_by_notice(&mut self, position: Position) {
+        if position.n == 0
+            && let Some(flight) = self.flight.take_if(|flight| flight.opens == Some(position.epoch))
+        {
+            self.logged(position, flight);
+        }
+    }
+
     pub(in super::super) fn appended(
         &mut self,
         now: Now,

@@ -1,0 +1,91 @@
+//! Figures: as lines of a table while the benchmark runs, and as JSON lines in target/bench.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+/// One figure of one subject in one scenario.
+#[derive(Debug, Serialize)]
+pub struct Figure {
+    pub scenario: &'static str,
+    pub subject: &'static str,
+    pub metric: &'static str,
+    pub value: f64,
+    pub unit: &'static str,
+    /// The value as a multiple of the floor, for CPU times of one delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floors: Option<f64>,
+    /// What design.md asks of the gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
+    pub lost: u64,
+    pub duplicated: u64,
+}
+
+pub struct Report {
+    folder: std::path::PathBuf,
+    floor: Duration,
+    missed: usize,
+}
+
+impl Report {
+    pub fn new(floor: Duration) -> Result<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        println!(
+            "{:<4} {:<11} {:<30} {:>12} {:<6} {:>7} {:>9} {:>6} {:>5}",
+            "", "subject", "metric", "value", "unit", "floors", "target", "lost", "dupl"
+        );
+        Ok(Self { folder, floor, missed: 0 })
+    }
+
+    /// Empties the scenario's file.
+    pub fn begin(&self, scenario: &str) -> Result<()> {
+        File::create(self.path(scenario)).map(drop).with_context(|| format!("cannot write for {scenario}"))
+    }
+
+    fn path(&self, scenario: &str) -> std::path::PathBuf {
+        self.folder.join(format!("{scenario}.jsonl"))
+    }
+
+    /// `figure`, whose value is microseconds of CPU time for one delivery, also as a multiple of the floor, which is
+    /// what its target is compared with.
+    pub fn cpu(&mut self, mut figure: Figure) -> Result<()> {
+        figure.floors = Some(figure.value / self.floor.as_secs_f64() / 1e6);
+        self.figure(figure)
+    }
+
+    pub fn figure(&mut self, figure: Figure) -> Result<()> {
+        let compared = figure.floors.unwrap_or(figure.value);
+        let missed = figure.target.is_some_and(|target| compared > target) || figure.lost + figure.duplicated > 0;
+        let optional = |value: Option<f64>| value.map(|value| format!("{value:.2}")).unwrap_or_default();
+        println!(
+            "{:<4} {:<11} {:<30} {:>12.2} {:<6} {:>7} {:>9} {:>6} {:>5}{}",
+            figure.scenario,
+            figure.subject,
+            figure.metric,
+            figure.value,
+            figure.unit,
+            optional(figure.floors),
+            optional(figure.target),
+            figure.lost,
+            figure.duplicated,
+            if missed { "  MISSED" } else { "" }
+        );
+        if figure.subject == "gateway" {
+            self.missed += usize::from(missed);
+        }
+        let mut file = File::options().append(true).create(true).open(self.path(figure.scenario))?;
+        writeln!(file, "{}", serde_json::to_string(&figure)?)?;
+        Ok(())
+    }
+
+    /// The gateway's figures that are not as they should be.
+    pub fn missed(&self) -> usize {
+        self.missed
+    }
+}

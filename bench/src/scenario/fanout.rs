@@ -1,0 +1,87 @@
+//! S1 to S4: edits that go to everybody else in their document.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{Settings, shape};
+use crate::crowd::Crowd;
+use crate::report::{Figure, Report};
+use crate::subject::{Joined, Kind, Subject};
+
+pub(super) struct Load {
+    name: &'static str,
+    documents: usize,
+    clients: usize,
+    writers: usize,
+    /// Edits a second and writer.
+    rate: f64,
+    joined: Joined,
+    /// Floors for one delivery.
+    target: f64,
+    /// Milliseconds at the 99th percentile.
+    p99: Option<f64>,
+}
+
+pub(super) const S1: Load = Load {
+    name: "S1",
+    documents: 100,
+    clients: 10,
+    writers: 10,
+    rate: 1.0,
+    joined: Joined::Alone,
+    target: 2.5,
+    p99: None,
+};
+pub(super) const S2: Load = Load { name: "S2", documents: 1, clients: 1001, writers: 1, rate: 10.0, target: 1.4, ..S1 };
+pub(super) const S3: Load = Load { name: "S3", documents: 50, joined: Joined::OverRedis(2), target: 3.5, ..S1 };
+pub(super) const S4: Load = Load { name: "S4", rate: 10.0, target: 1.2, p99: Some(10.0), ..S1 };
+
+const WARM_UP: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(load: &Load, settings: &Settings, report: &mut Report) -> Result<()> {
+    for &kind in &settings.kinds {
+        measure(load, kind, settings.length, report).await?;
+    }
+    Ok(())
+}
+
+async fn measure(load: &Load, kind: Kind, length: Duration, report: &mut Report) -> Result<()> {
+    let subject = Subject::start(kind, load.joined)?;
+    let crowd = Crowd::gather(shape(&subject, load.documents, load.clients)).await?;
+    crowd.write(load.writers, load.rate, WARM_UP, false).await?;
+    crowd.settle().await;
+    crowd.ledger.borrow_mut().begin();
+
+    let before = subject.cpu_time()?;
+    crowd.write(load.writers, load.rate, length, false).await?;
+    let lost = crowd.settle().await;
+    let cpu = subject.cpu_time()? - before;
+
+    let ledger = crowd.ledger.borrow();
+    let (ours, duplicated) = (kind == Kind::Gateway, ledger.duplicated);
+    let figure = |metric, value, unit, target: Option<f64>| Figure {
+        scenario: load.name,
+        subject: kind.name(),
+        metric,
+        value,
+        unit,
+        floors: None,
+        target: target.filter(|_| ours),
+        lost,
+        duplicated,
+    };
+    let each = cpu.as_secs_f64() * 1e6 / ledger.deliveries as f64;
+    report.cpu(figure("cpu_us_per_delivery", each, "us", Some(load.target)))?;
+    report.figure(figure("core_used", cpu.as_secs_f64() / length.as_secs_f64() * 100.0, "%", None))?;
+    for (metric, quantile, target) in [("latency_p50", 0.5, None), ("latency_p99", 0.99, load.p99)] {
+        let milliseconds = ledger.latency.value_at_quantile(quantile) as f64 / 1e3;
+        report.figure(figure(metric, milliseconds, "ms", target))?;
+    }
+    if ours {
+        let p99 = ledger.acknowledgement.value_at_quantile(0.99) as f64 / 1e3;
+        report.figure(figure("acknowledged_p99", p99, "ms", None))?;
+        report.figure(figure("not_acknowledged", ledger.unacknowledged() as f64, "", Some(0.0)))?;
+    }
+    Ok(())
+}

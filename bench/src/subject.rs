@@ -1,0 +1,167 @@
+//! The servers that are measured: our gateway and its peers, each bound to one core.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use e2e_servers::{Postgres, Redis, free_port, wait_until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::dialect::Dialect;
+use crate::{cores, process};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Gateway,
+    Hocuspocus,
+    SocketIo,
+}
+
+impl Kind {
+    pub fn dialect(self) -> Dialect {
+        match self {
+            Self::Gateway => Dialect::YWebsocket,
+            Self::Hocuspocus => Dialect::Hocuspocus,
+            Self::SocketIo => Dialect::SocketIo,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Hocuspocus => "hocuspocus",
+            Self::SocketIo => "socketio",
+        }
+    }
+}
+
+/// How many instances, joined by what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// One instance; the gateway with its embedded storage.
+    Alone,
+    /// So many, over Redis; the gateways also with Postgres.
+    OverRedis(usize),
+}
+
+/// Running servers. They end with it.
+pub struct Subject {
+    pub kind: Kind,
+    instances: Vec<Instance>,
+    pub redis: Option<Redis>,
+    _postgres: Option<Postgres>,
+}
+
+struct Instance {
+    process: Child,
+    address: SocketAddr,
+    _data: TempDir,
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+impl Subject {
+    pub fn start(kind: Kind, joined: Joined) -> Result<Self> {
+        let (count, redis, postgres) = match joined {
+            Joined::Alone => (1, None, None),
+            Joined::OverRedis(count) => {
+                let postgres = if kind == Kind::Gateway { Some(Postgres::start()?) } else { None };
+                (count, Some(Redis::start_in_memory()?), postgres)
+            }
+        };
+        let instances = (0..count).map(|_| Instance::start(kind, redis.as_ref(), postgres.as_ref()));
+        Ok(Self { kind, instances: instances.collect::<Result<_>>()?, redis, _postgres: postgres })
+    }
+
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.instances.iter().map(|instance| instance.address).collect()
+    }
+
+    /// CPU time of all instances, without Redis and Postgres.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        self.instances.iter().map(|instance| process::cpu_time(instance.process.id())).sum()
+    }
+
+    /// Resident memory of all instances, in bytes.
+    pub fn resident(&self) -> Result<u64> {
+        self.instances.iter().map(|instance| process::resident(instance.process.id())).sum()
+    }
+
+    /// Ends every instance as a deployment does and starts it again with its data.
+    pub fn restart(&mut self) -> Result<()> {
+        for instance in &mut self.instances {
+            instance.end()?;
+        }
+        bail_if_peer(self.kind)?;
+        for instance in &mut self.instances {
+            let data = std::mem::replace(&mut instance._data, tempfile::tempdir()?);
+            *instance = Instance::spawn(self.kind, self.redis.as_ref(), self._postgres.as_ref(), data)?;
+        }
+        Ok(())
+    }
+}
+
+fn bail_if_peer(kind: Kind) -> Result<()> {
+    if kind != Kind::Gateway {
+        bail!("{} keeps nothing over a restart", kind.name());
+    }
+    Ok(())
+}
+
+impl Instance {
+    fn start(kind: Kind, redis: Option<&Redis>, postgres: Option<&Postgres>) -> Result<Self> {
+        Self::spawn(kind, redis, postgres, tempfile::Builder::new().prefix("ec-bench-").tempdir()?)
+    }
+
+    fn spawn(kind: Kind, redis: Option<&Redis>, postgres: Option<&Postgres>, data: TempDir) -> Result<Self> {
+        let port = free_port()?;
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &cores::SUBJECT.to_string()]);
+        match kind {
+            Kind::Gateway => {
+                command.arg(repository().join("target/release/gateway"));
+                command.args(["--shards", "1", "--web", "false", "--log-level", "warn"]);
+                command.arg("--listen").arg(format!("127.0.0.1:{port}"));
+                command.arg("--admin-listen").arg(format!("127.0.0.1:{}", free_port()?));
+                command.args(["--settle", "0s", "--drain-window", "1s", "--data-dir"]).arg(data.path());
+                if let (Some(redis), Some(postgres)) = (redis, postgres) {
+                    command.args(["--redis-url", &redis.url(), "--database-url", &postgres.url()]);
+                }
+            }
+            Kind::Hocuspocus | Kind::SocketIo => {
+                command.arg("node").arg(repository().join("bench/peers").join(format!("{}.mjs", kind.name())));
+                command.arg(port.to_string()).args(redis.map(|redis| redis.port().to_string()));
+            }
+        }
+        let mut process =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("cannot start `taskset`")?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        wait_until(&format!("{} answers", kind.name()), Duration::from_secs(30), || {
+            if let Some(status) = process.try_wait()? {
+                bail!("{} ended at its start: {status}", kind.name());
+            }
+            Ok(TcpStream::connect(address).is_ok())
+        })?;
+        Ok(Self { process, address, _data: data })
+    }
+
+    fn end(&mut self) -> Result<()> {
+        kill(Pid::from_raw(self.process.id() as i32), Signal::SIGTERM)?;
+        wait_until("the subject has ended", Duration::from_secs(60), || Ok(self.process.try_wait()?.is_some()))
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Err(error) = self.process.kill().and_then(|()| self.process.wait()) {
+            eprintln!("process {} may be left running: {error}", self.process.id());
+        }
+    }
+}
