@@ -15,8 +15,6 @@ use crate::dialect::Dialect;
 use crate::edit;
 use crate::ledger::Ledger;
 
-/// Handshakes under way at a time.
-const ARRIVING: usize = 32;
 const ARRIVE_WITHIN: Duration = Duration::from_secs(120);
 
 /// Who connects where.
@@ -29,6 +27,8 @@ pub struct Shape {
     pub clients_per_document: usize,
     /// Documents are named PREFIX-NUMBER.
     pub prefix: String,
+    /// Handshakes under way at a time.
+    pub arriving: usize,
 }
 
 /// Yjs client ids are 32 bits. Each crowd takes others, or it would write what an earlier one has written already.
@@ -99,7 +99,7 @@ impl Crowd {
         let mut next = 0;
         let arrive = async {
             while next < count || !joining.is_empty() {
-                while next < count && joining.len() < ARRIVING {
+                while next < count && joining.len() < crowd.shape.arriving {
                     joining.spawn_local(join(crowd.shape.clone(), next, listener.clone()));
                     next += 1;
                 }

@@ -60,5 +60,6 @@ fn shape(subject: &Subject, documents: usize, clients_per_document: usize) -> Sh
         documents,
         clients_per_document,
         prefix: "bench".to_owned(),
+        arriving: 32,
     }
 }

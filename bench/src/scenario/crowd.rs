@@ -121,7 +121,7 @@ pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> 
 /// A load generator of its own: connects, says so, and writes when it is told to.
 pub async fn work(prefix: String, addresses: Vec<std::net::SocketAddr>, length: Duration) -> Result<()> {
     let dialect = Kind::Gateway.dialect();
-    let shape = Shape { dialect, addresses, documents: DOCUMENTS, clients_per_document: CLIENTS, prefix };
+    let shape = Shape { dialect, addresses, documents: DOCUMENTS, clients_per_document: CLIENTS, prefix, arriving: 32 };
     let crowd = Crowd::gather(shape).await?;
     println!("connected");
     let told = tokio::task::spawn_blocking(|| std::io::stdin().lines().next().transpose()).await??;

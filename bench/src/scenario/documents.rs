@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{Settings, shape};
 use crate::client::Listener;
-use crate::crowd::Crowd;
+use crate::crowd::{Crowd, Shape};
 use crate::report::{Figure, Report};
 use crate::subject::{Joined, Kind, Subject};
 
@@ -45,9 +45,12 @@ pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> 
 
 async fn measure(kind: Kind, report: &mut Report) -> Result<()> {
     let mut subject = Subject::start(kind, Joined::Alone)?;
-    let gather = async |subject: &Subject, count| Crowd::gather_for(shape(subject, count, 1), Rc::new(Deaf)).await;
+    // Few at a time: the time of one is asked for, not that of a herd.
+    let gather = async |subject: &Subject| {
+        Crowd::gather_for(Shape { arriving: 4, ..shape(subject, DOCUMENTS, 1) }, Rc::new(Deaf)).await
+    };
     let mut empty = subject.resident()?;
-    let mut open = gather(&subject, DOCUMENTS).await?;
+    let mut open = gather(&subject).await?;
     for client in &open.clients {
         let mut frame = Vec::new();
         open.shape.dialect.update(&client.document, PAPER, &mut frame);
@@ -62,14 +65,14 @@ async fn measure(kind: Kind, report: &mut Report) -> Result<()> {
         drop(open);
         subject.restart()?;
         empty = subject.resident()?;
-        open = gather(&subject, DOCUMENTS).await?;
+        open = gather(&subject).await?;
         figures.push(("first_sync_from_database_p99", p99(&open.arrivals), "ms", target(TARGET_SYNC)));
     }
     tokio::time::sleep(REST).await;
     let each = (subject.resident()? as f64 - empty as f64) / DOCUMENTS as f64;
     figures.push(("bytes_per_open_document", each, "B", None));
     figures.push(("bytes_per_encoded_byte", each / PAPER.len() as f64, "", target(TARGET_MEMORY)));
-    let second = gather(&subject, DOCUMENTS).await?;
+    let second = gather(&subject).await?;
     figures.push(("first_sync_p99", p99(&second.arrivals), "ms", target(TARGET_SYNC)));
     for (metric, value, unit, target) in figures {
         let (scenario, subject) = ("S8", kind.name());

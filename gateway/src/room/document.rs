@@ -7,7 +7,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use yrs::updates::decoder::Decode as _;
-use yrs::updates::encoder::Encode as _;
 use yrs::{Doc, ReadTxn as _, StateVector, Transact as _, Update};
 
 use crate::protocol::yjs::update;
@@ -24,6 +23,9 @@ pub struct Invalid;
 /// An update without structs and deletions.
 pub const EMPTY_UPDATE: &[u8] = &[0, 0];
 
+/// The state vector of somebody who has nothing.
+pub const EMPTY_VECTOR: &[u8] = &[0];
+
 /// Whether the bytes are an update. Not with the CRDT library: it may take all memory or the whole stack to find out.
 pub fn validate(update: &[u8]) -> Result<(), Invalid> {
     update::check(update).map_err(|_| Invalid)
@@ -32,6 +34,8 @@ pub fn validate(update: &[u8]) -> Result<(), Invalid> {
 #[derive(Debug, Default)]
 pub struct Document {
     state: Bytes,
+    /// The state's vector, once somebody has asked for it.
+    vector: Option<Bytes>,
     tail: Vec<Bytes>,
     tail_bytes: usize,
 }
@@ -45,6 +49,20 @@ impl Document {
         self.tail_bytes += update.len();
         self.tail.push(update);
         if self.tail.len() <= TAIL_UPDATES && self.tail_bytes <= TAIL_BYTES { Ok(()) } else { self.compact() }
+    }
+
+    /// Takes the database's row in. Into an empty document it goes as it is: this code has encoded it, and building a
+    /// `Doc` to encode it again is most of what opening a document would cost.
+    ///
+    /// # Errors
+    /// The row is not an update.
+    pub fn load(&mut self, row: Bytes) -> Result<(), Invalid> {
+        if !self.state.is_empty() || !self.tail.is_empty() {
+            return self.push(row);
+        }
+        validate(&row)?;
+        self.set_state(row);
+        Ok(())
     }
 
     /// An upper bound of the encoded size: the tail counts as it came.
@@ -62,18 +80,35 @@ impl Document {
 
     pub fn state_vector(&mut self) -> Result<Bytes, Invalid> {
         self.compact().ok();
-        with_doc([&self.state], |doc| Ok(doc.transact().state_vector().encode_v1().into()))
+        if self.state.is_empty() {
+            return Ok(Bytes::from_static(EMPTY_VECTOR));
+        }
+        let vector = match self.vector.take() {
+            Some(vector) => vector,
+            None => {
+                guarded(|| yrs::encode_state_vector_from_update_v1(&self.state).map(Bytes::from).map_err(|_| Invalid))?
+            }
+        };
+        Ok(self.vector.insert(vector).clone())
     }
 
     /// What a holder of `state_vector` lacks, with all deletions and all that is pending.
     pub fn diff(&mut self, state_vector: &[u8]) -> Result<Bytes, Invalid> {
         update::check_state_vector(state_vector).map_err(|_| Invalid)?;
+        if state_vector == EMPTY_VECTOR {
+            return self.encode_state();
+        }
         self.compact().ok();
         with_doc([&self.state], |doc| {
             let vector = StateVector::decode_v1(state_vector).map_err(|_| Invalid)?;
             // This method and no other of yrs: the generic one leaves pending structs out.
             Ok(doc.transact().encode_state_as_update_v1(&vector).into())
         })
+    }
+
+    fn set_state(&mut self, state: Bytes) {
+        self.state = state;
+        self.vector = None;
     }
 
     /// Merges the tail into the state. Some bytes decode and yet do not apply; they must not block the document for
@@ -88,12 +123,12 @@ impl Document {
             return Ok(());
         }
         if let Ok(state) = with_doc(std::iter::once(&self.state).chain(&tail), encode) {
-            self.state = state;
+            self.set_state(state);
             return Ok(());
         }
         let mut last = Ok(());
         for update in &tail {
-            last = with_doc([&self.state, update], encode).map(|state| self.state = state);
+            last = with_doc([&self.state, update], encode).map(|state| self.set_state(state));
         }
         last
     }
@@ -175,6 +210,41 @@ mod tests {
         copy.push(document.encode_state().unwrap()).unwrap();
         copy.push(updates[0].clone()).unwrap();
         assert_eq!(text_of(&copy.encode_state().unwrap()), "xx");
+    }
+
+    #[test]
+    fn the_vector_says_what_the_crdt_says_also_with_gaps_and_deletions() {
+        use yrs::updates::encoder::Encode as _;
+
+        let (doc, mut updates) = edits(5);
+        let text = doc.get_or_insert_text("t");
+        let mut transaction = doc.transact_mut();
+        text.remove_range(&mut transaction, 1, 2);
+        updates.push(transaction.encode_update_v1().into());
+        drop(transaction);
+        updates.remove(3);
+        let mut document = Document::default();
+        for update in updates {
+            document.push(update).unwrap();
+            let copy = Doc::new();
+            copy.transact_mut().apply_update(Update::decode_v1(&document.encode_state().unwrap()).unwrap()).unwrap();
+            assert_eq!(document.state_vector().unwrap(), copy.transact().state_vector().encode_v1());
+        }
+    }
+
+    #[test]
+    fn a_row_is_served_as_it_is_and_edits_come_on_top() {
+        let (_, updates) = edits(3);
+        let mut before = Document::default();
+        before.push(updates[0].clone()).unwrap();
+        let row = before.encode_state().unwrap();
+        let mut document = Document::default();
+        document.load(row.clone()).unwrap();
+        assert_eq!(document.diff(EMPTY_VECTOR).unwrap(), row);
+        document.push(updates[1].clone()).unwrap();
+        document.load(updates[2].clone()).unwrap();
+        assert_eq!(text_of(&document.encode_state().unwrap()), "xxx");
+        assert_eq!(Document::default().load(Bytes::from_static(&[9])), Err(Invalid));
     }
 
     #[test]

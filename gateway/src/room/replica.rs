@@ -121,13 +121,13 @@ impl Replica {
         self.retry_at = Some(now + most.mul_f64(self.random.random_range(0.5..1.0)));
     }
 
-    /// Takes content in that the sessions may lack.
-    fn unite(&mut self, updates: impl IntoIterator<Item = Bytes>) {
+    /// Takes content in that the sessions may lack: the database's row, entries of the log.
+    fn unite(&mut self, row: Option<Bytes>, entries: impl IntoIterator<Item = Bytes>) {
         let before = if self.loaded { self.document.state_vector().ok() } else { None };
-        let mut brought = false;
-        for update in updates {
-            // What is in the log or the row was validated before it was written; bytes that do not decode now are
-            // left out rather than taking the document down.
+        // What is in the log or the row was validated before it was written; bytes that do not decode now are left out
+        // rather than taking the document down.
+        let mut brought = row.is_some_and(|row| self.document.load(row).is_ok());
+        for update in entries {
             brought |= self.document.push(update).is_ok();
         }
         if !brought {

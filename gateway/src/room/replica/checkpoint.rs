@@ -195,7 +195,7 @@ impl Replica {
                     self.checkpoint.rev = 0;
                 }
                 let state = self.take_row(row);
-                self.unite(state);
+                self.unite(state, []);
                 self.begin_write(now, effects);
             }
             Err(Failed) => self.checkpoint_later(now),

@@ -154,16 +154,14 @@ impl Replica {
             .map(|entry| entry.update)
             .collect();
 
-        let mut news = Vec::new();
         let row_read = row.is_some();
-        if let Some(row) = row {
-            news.extend(self.take_row(row));
-        }
+        let row = row.and_then(|row| self.take_row(row));
         let held = |at: Position| {
             known.contains(&at) || self.position.is_some_and(|mine| mine.epoch == at.epoch && at.n <= mine.n)
         };
-        news.extend(reply.entries.iter().filter(|entry| !held(entry.position)).map(|entry| entry.update.clone()));
-        self.unite(news);
+        let entries = reply.entries.iter().filter(|entry| !held(entry.position)).map(|entry| entry.update.clone());
+        let entries: Vec<Bytes> = entries.collect();
+        self.unite(row, entries);
 
         if !reply.entries.is_empty() {
             self.log_grew();
