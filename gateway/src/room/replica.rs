@@ -55,6 +55,8 @@ pub(super) struct Replica {
     /// Local updates that are in no log yet, in order.
     queue: VecDeque<Item>,
     flight: Option<Flight>,
+    /// The flight that a join or a failure has cut off: its outcome is unknown, its items are still in the queue.
+    cut_off: Option<Flight>,
     /// Counts what was taken in, from sessions, log and row.
     taken: u64,
     waiting: VecDeque<Waiting>,
@@ -89,6 +91,7 @@ impl Replica {
             tail: Vec::new(),
             queue: VecDeque::new(),
             flight: None,
+            cut_off: None,
             taken: 0,
             waiting: VecDeque::new(),
             checkpoint: Checkpoint::default(),

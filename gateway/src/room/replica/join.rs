@@ -37,7 +37,7 @@ impl Replica {
     pub(in super::super) fn join(&mut self, effects: &mut Vec<Effect>) {
         let call = self.call();
         self.stage = Stage::Subscribing { call };
-        self.flight = None;
+        self.cut_off();
         self.buffer.clear();
         self.look_at = None;
         effects.push(Effect::Subscribe { call });
@@ -161,6 +161,7 @@ impl Replica {
         };
         let entries = reply.entries.iter().filter(|entry| !held(entry.position)).map(|entry| entry.update.clone());
         let entries: Vec<Bytes> = entries.collect();
+        self.settle_cut_off(&reply);
         self.unite(row, entries);
 
         if !reply.entries.is_empty() {
@@ -231,7 +232,10 @@ impl Replica {
             && self.document.push(entry.update.clone()).is_ok()
         {
             self.taken += 1;
-            self.news.push(entry.update.clone());
+            // A row that was read after the log has brought, and told, what the log is only telling now.
+            if !self.row_covers(entry.position) {
+                self.news.push(entry.update.clone());
+            }
         }
         self.tail.push(entry);
     }
@@ -247,7 +251,7 @@ impl Replica {
 
     pub(super) fn fall_apart(&mut self, now: Now) {
         self.stage = Stage::Apart;
-        self.flight = None;
+        self.cut_off();
         self.look_at = None;
         self.retry_later(now);
     }

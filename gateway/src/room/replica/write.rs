@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rand::Rng as _;
 
-use super::super::log::{Appended, Entry, Epoch, Opened, Position};
+use super::super::log::{Appended, Entry, Epoch, Opened, Position, ReadReply};
 use super::super::{Durability, Effect, Failed, Now, SessionId};
 use super::Replica;
 use super::join::Stage;
@@ -115,6 +115,21 @@ impl Replica {
             && let Some(flight) = self.flight.take_if(|flight| flight.opens == Some(position.epoch))
         {
             self.logged(position, flight);
+        }
+    }
+
+    /// What is in flight has an unknown outcome from now on and stays in the queue.
+    pub(super) fn cut_off(&mut self) {
+        self.cut_off = self.flight.take().or(self.cut_off.take());
+    }
+
+    /// A join shows whether the flight that was cut off has come to the log. If it has, it is not written again: the
+    /// others would relay it twice. A stream of an earlier tenure proves nothing, since it may not be written to.
+    pub(super) fn settle_cut_off(&mut self, reply: &ReadReply) {
+        let Some(flight) = self.cut_off.take() else { return };
+        let current = reply.head.as_ref().is_some_and(|head| head.tenure == reply.tenure);
+        if current && reply.entries.iter().any(|entry| entry.update == flight.update) {
+            self.queue.drain(..flight.items);
         }
     }
 
