@@ -32,6 +32,7 @@ pub struct Client {
     wake: Notify,
     synced: Cell<Option<Instant>>,
     arrived: Notify,
+    left: Cell<bool>,
 }
 
 thread_local! {
@@ -58,6 +59,7 @@ impl Client {
             wake: Notify::new(),
             synced: Cell::new(None),
             arrived: Notify::new(),
+            left: Cell::new(false),
             document,
         };
         client.send(wire::request(&dialect.path(&client.document)).as_bytes())?;
@@ -139,7 +141,7 @@ impl Client {
     /// Reads until the connection ends.
     async fn read(&self, mut rest: Vec<u8>, listener: &dyn Listener) -> Result<()> {
         self.consume(&mut rest, listener)?;
-        loop {
+        while !self.left.get() {
             let interest = if self.unsent.borrow().is_empty() {
                 Interest::READABLE
             } else {
@@ -156,6 +158,13 @@ impl Client {
                 return Ok(());
             }
         }
+        Ok(())
+    }
+
+    /// Ends the connection, without a word.
+    pub fn leave(&self) {
+        self.left.set(true);
+        self.wake.notify_one();
     }
 
     /// Takes what is there; false: the connection has ended.

@@ -165,6 +165,12 @@ impl Crowd {
     }
 }
 
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.clients.iter().for_each(|client| client.leave());
+    }
+}
+
 async fn join(shape: Shape, index: usize, listener: Rc<dyn Listener>) -> Result<(Rc<Client>, Duration)> {
     let begin = Instant::now();
     let address = shape.addresses[index % shape.addresses.len()];

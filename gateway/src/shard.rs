@@ -177,7 +177,8 @@ type Started = oneshot::Sender<Result<Arc<dyn Bus>>>;
 
 /// A shard's thread.
 fn run(setup: Setup, main: Handle, inbox: mpsc::UnboundedReceiver<Command>, started: Started) {
-    let runtime = match Builder::new_current_thread().enable_all().build() {
+    // Not all of it: signals and child processes would be looked after at every turn.
+    let runtime = match Builder::new_current_thread().enable_io().enable_time().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             let _ = started.send(Err(error).context("cannot start a shard's runtime"));
