@@ -10,8 +10,10 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 
-/// Queued bytes, sync answers not counted, from which on a session is behind.
+/// Queued bytes of one kind from which on a session is behind.
 const LIMIT_BYTES: usize = 8 << 20;
+/// Queued frames from which on the session is not read: what it asks has small answers, but many.
+const LIMIT_FRAMES: usize = 4096;
 /// Slices of one vectored write.
 const SLICES: usize = 64;
 
@@ -19,8 +21,11 @@ const SLICES: usize = 64;
 pub(super) enum Kind {
     /// Updates and awareness: may be left out when the session is behind, since the resync has them.
     Live,
-    /// Answers to the client's own messages, and control frames: always sent. They are bounded because a session
-    /// that is behind is not read. Not counted, or a large document could never be sent to a slow client.
+    /// Documents and presence that the client has asked for. Counted apart, or a large document could never be sent to
+    /// a slow client; but one message may ask a thousand times, and then the resync answers.
+    Content,
+    /// Acknowledgements and control frames: always sent. They are bounded because the session is not read when they
+    /// are many.
     Answer,
 }
 
@@ -28,6 +33,7 @@ pub(super) enum Kind {
 pub(super) struct Outbox {
     frames: VecDeque<Bytes>,
     live_bytes: usize,
+    content_bytes: usize,
     behind: bool,
     /// When the oldest update in here came in, and how many there are: for the delivery time.
     oldest: Option<Instant>,
@@ -44,12 +50,17 @@ pub(super) struct Delivered {
 impl Outbox {
     /// Queues a frame; false: it was left out, the session is behind.
     pub(super) fn push(&mut self, frame: Bytes, kind: Kind) -> bool {
-        if kind == Kind::Live {
-            self.behind |= self.live_bytes > LIMIT_BYTES;
+        let counted = match kind {
+            Kind::Live => Some(&mut self.live_bytes),
+            Kind::Content => Some(&mut self.content_bytes),
+            Kind::Answer => None,
+        };
+        if let Some(bytes) = counted {
+            self.behind |= *bytes > LIMIT_BYTES;
             if self.behind {
                 return false;
             }
-            self.live_bytes += frame.len();
+            *bytes += frame.len();
         }
         self.frames.push_back(frame);
         true
@@ -67,6 +78,11 @@ impl Outbox {
 
     pub(super) fn is_behind(&self) -> bool {
         self.behind
+    }
+
+    /// Whether the session should take what is queued before it is heard again.
+    pub(super) fn is_full(&self) -> bool {
+        self.behind || self.frames.len() > LIMIT_FRAMES
     }
 
     /// Whether the session was behind and has taken everything: it must be given a resync now.
@@ -105,6 +121,7 @@ impl Outbox {
             progress = true;
         }
         self.live_bytes = 0;
+        self.content_bytes = 0;
         // An idle connection owns no buffer.
         self.frames.shrink_to(4);
         Ok(progress)
@@ -171,10 +188,28 @@ mod tests {
     }
 
     #[test]
-    fn a_large_document_does_not_put_a_session_behind() {
+    fn a_large_document_does_not_put_a_session_behind_but_asking_for_it_again_does() {
         let mut outbox = Outbox::default();
-        outbox.push(vec![0; 2 * LIMIT_BYTES].into(), Kind::Answer);
+        assert!(outbox.push(vec![0; 2 * LIMIT_BYTES].into(), Kind::Content));
         assert!(outbox.push(Bytes::from_static(b"live"), Kind::Live));
+        assert!(!outbox.is_full());
+        assert!(!outbox.push(vec![0; 2 * LIMIT_BYTES].into(), Kind::Content));
+        assert!(outbox.is_full());
+        drain(&mut outbox);
+        assert!(outbox.take_caught_up());
+        assert!(!outbox.is_full());
+    }
+
+    #[test]
+    fn a_flood_of_small_answers_makes_the_outbox_full_until_it_is_taken() {
+        let mut outbox = Outbox::default();
+        for _ in 0..=LIMIT_FRAMES {
+            assert!(!outbox.is_full());
+            assert!(outbox.push(Bytes::from_static(b"pong"), Kind::Answer));
+        }
+        assert!(outbox.is_full());
+        drain(&mut outbox);
+        assert!(!outbox.is_full());
     }
 
     #[test]

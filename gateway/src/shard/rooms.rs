@@ -159,7 +159,7 @@ impl Shared {
     fn send(&self, state: &mut State, to: &[SessionId], message: &Message) {
         let kind = match message {
             Message::Update(_) | Message::Awareness(_) => Kind::Live,
-            _ => Kind::Answer,
+            _ => Kind::Content,
         };
         let is_update = matches!(message, Message::Update(_));
         let frame = frame(message);

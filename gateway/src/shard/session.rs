@@ -51,7 +51,7 @@ impl Session {
     /// Whether the socket is read. A session that does not take what it is sent is not heard either: its answers
     /// would have no bound.
     pub(super) fn is_read(&self) -> bool {
-        !self.paused && !self.outbox.is_behind()
+        !self.paused && !self.outbox.is_full()
     }
 
     /// What its connection needs now.

@@ -58,6 +58,39 @@ async fn a_document_over_its_limit_closes_the_session_that_made_it_grow() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_questions_in_one_message_are_answered_once_the_first_answers_are_taken() {
+    let (gateway, _data) = start_embedded(&[]).await;
+    let mut ann = Client::synced(gateway.public_addr, "notes").await;
+    let words = "x".repeat(1 << 20);
+    ann.write(&words).await;
+    let mut asking = Client::synced(gateway.public_addr, "notes").await;
+    asking.until("the document", |asking| asking.text() == words).await;
+    asking.heard.clear();
+    asking.send(&vec![Message::SyncStep1(vec![0].into()); 1000]).await;
+    // Others are served meanwhile.
+    ann.write("!").await;
+    let mut bob = Client::synced(gateway.public_addr, "notes").await;
+    bob.until("the last edit", |bob| bob.text().ends_with('!')).await;
+    asking.until("the last edit", |asking| asking.text().ends_with('!')).await;
+    let answers = asking.heard.iter().filter(|message| matches!(message, Message::SyncStep2(_))).count();
+    assert!((2..20).contains(&answers), "{answers} answers of 1 MiB were queued for one client");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_pings_is_answered_to_the_last_one() {
+    const PINGS: usize = 20_000;
+    let (gateway, _data) = start_embedded(&[]).await;
+    let mut flood = Client::synced(gateway.public_addr, "notes").await;
+    for _ in 0..PINGS / 100 {
+        flood.ping(100).await;
+    }
+    let mut ann = Client::synced(gateway.public_addr, "notes").await;
+    ann.write("hello").await;
+    flood.until("an edit behind its pings", |flood| flood.text() == "hello").await;
+    assert_eq!(flood.pongs, PINGS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_frames_hurt_nobody_else() {
     let (gateway, _data) = start_embedded(&[]).await;
     let mut ann = Client::synced(gateway.public_addr, "notes").await;

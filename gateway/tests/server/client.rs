@@ -22,6 +22,7 @@ pub(crate) struct Client {
     /// Everything the gateway has sent, in order.
     pub(crate) heard: Vec<Message>,
     synced: bool,
+    pub(crate) pongs: usize,
 }
 
 impl Client {
@@ -33,7 +34,7 @@ impl Client {
         let connecting = connect_async_with_config(url, Some(config), true);
         let connected = timeout(DEADLINE, connecting).await.expect("the gateway answers");
         let (socket, _) = connected.expect("the gateway takes the session");
-        let mut client = Self { socket, doc: Doc::new(), heard: Vec::new(), synced: false };
+        let mut client = Self { socket, doc: Doc::new(), heard: Vec::new(), synced: false, pongs: 0 };
         client.send(&[client.step1()]).await;
         client
     }
@@ -57,6 +58,17 @@ impl Client {
 
     pub(crate) async fn send_frame(&mut self, frame: Frame) {
         timeout(DEADLINE, self.socket.send(frame)).await.expect("the gateway reads").expect("the socket is open");
+    }
+
+    /// Sends so many pings in a row.
+    pub(crate) async fn ping(&mut self, count: usize) {
+        for _ in 0..count {
+            timeout(DEADLINE, self.socket.feed(Frame::Ping("?".into())))
+                .await
+                .expect("time")
+                .expect("the socket is open");
+        }
+        timeout(DEADLINE, self.socket.flush()).await.expect("the gateway reads").expect("the socket is open");
     }
 
     /// Writes at the end of the document; returns the update that it sends.
@@ -137,6 +149,10 @@ impl Client {
                 // The answer to it leaves with the next read, as in a browser.
                 while let Some(Ok(_)) = self.socket.next().await {}
                 Some(reason.map_or(1005, |reason| reason.code.into()))
+            }
+            Some(Ok(Frame::Pong(_))) => {
+                self.pongs += 1;
+                None
             }
             Some(Ok(_)) => None,
             Some(Err(_)) | None => Some(1006),

@@ -88,6 +88,7 @@ impl Shared {
     pub(super) fn flush(self: &Rc<Self>, state: &mut State, id: SessionId) -> io::Result<()> {
         let Some(session) = state.sessions.get_mut(&id) else { return Ok(()) };
         session.dirty = false;
+        let was_read = session.is_read();
         let Some(writer) = &session.writer else { return Ok(()) };
         if session.outbox.write(|slices| writer.try_write_vectored(slices))? {
             session.vitals.progress(Instant::now());
@@ -113,6 +114,12 @@ impl Shared {
             for message in [Message::SyncStep1(Bytes::from_static(&[0])), Message::QueryAwareness] {
                 self.input(state, &document, Input::Message { session: id, message });
             }
+        }
+        if let Some(session) = state.sessions.get(&id)
+            && !was_read
+            && session.is_read()
+        {
+            session.wake.notify_one();
         }
         Ok(())
     }
