@@ -127,3 +127,23 @@ fn what_a_row_has_brought_is_not_told_again_when_the_log_tells_it() {
     desk.input(Input::Entry(entry(epoch, 2, &edit(8))));
     assert_eq!(desk.told(&edit(8)), 1);
 }
+
+#[test]
+fn what_another_gateways_row_holds_before_the_log_is_told_once() {
+    let mut desk = Desk::new();
+    let epoch = Epoch::new(1, 5);
+    desk.input(Input::Join { session: SESSION });
+    desk.join(stream(epoch, &[edit(9)]), None);
+    desk.effects.clear();
+    // A gap makes it join again. Meanwhile the gateway of author 7 has written a row that is ahead of its position.
+    desk.input(Input::Entry(entry(epoch, 2, &edit(8))));
+    let row = Row { state: edit(7), position: Some(Position { epoch, n: 0 }), rev: 1 };
+    let mut reply = stream(epoch, &[edit(9)]);
+    reply.tenure = Tenure("another".to_owned());
+    desk.join(reply, Some(row));
+    assert_eq!(desk.told(&edit(7)), 1);
+    desk.input(Input::Entry(entry(epoch, 1, &edit(7))));
+    assert_eq!(desk.told(&edit(7)), 1);
+    desk.input(Input::Entry(entry(epoch, 2, &edit(6))));
+    assert_eq!(desk.told(&edit(6)), 1);
+}

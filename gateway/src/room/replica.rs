@@ -4,6 +4,7 @@
 //! - `join`: subscribe, READ, then the row, then union
 //! - `write`: the queue of local updates, OPEN and APPEND, what may be acknowledged
 //! - `checkpoint`: the compare-and-set of the row, COVER, leave
+//! - `ahead`: what rows have told before the log
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
+use self::ahead::Ahead;
 use self::checkpoint::Checkpoint;
 use self::join::Stage;
 use self::write::{Flight, Item, Waiting};
@@ -19,6 +21,7 @@ use super::document::{Document, EMPTY_UPDATE};
 use super::log::{Entry, Head, Position, Tenure};
 use super::{Effect, Limits, Now, SessionId};
 
+mod ahead;
 mod checkpoint;
 mod join;
 mod write;
@@ -67,6 +70,8 @@ pub(super) struct Replica {
     retry_at: Option<Now>,
     look_at: Option<Now>,
 
+    ahead: Ahead,
+
     /// Updates that the sessions have not seen, for the room to send.
     pub(super) news: Vec<Bytes>,
     /// Acknowledgements that are due, for the room to send.
@@ -98,6 +103,7 @@ impl Replica {
             failures: 0,
             retry_at: None,
             look_at: None,
+            ahead: Ahead::default(),
             news: Vec::new(),
             acknowledged: Vec::new(),
         }
@@ -129,6 +135,7 @@ impl Replica {
         let before = if self.loaded { self.document.state_vector().ok() } else { None };
         // What is in the log or the row was validated before it was written; bytes that do not decode now are left out
         // rather than taking the document down.
+        let row_brings = row.is_some();
         let mut brought = row.is_some_and(|row| self.document.load(row).is_ok());
         for update in entries {
             brought |= self.document.push(update).is_ok();
@@ -140,6 +147,9 @@ impl Replica {
         if let Some(news) = before.and_then(|vector| self.document.diff(&vector).ok())
             && news != EMPTY_UPDATE
         {
+            if row_brings {
+                self.ahead.note(&news);
+            }
             self.news.push(news);
         }
     }

@@ -11,6 +11,7 @@
 //! ignore them: they would be relayed and logged, and then be gone with the next merge.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use self::value::MAX_DEPTH;
 use crate::protocol::lib0::{ReadError, Reader};
@@ -81,6 +82,30 @@ pub fn check(update: &[u8]) -> Result<(), Refused> {
     end(&reader)
 }
 
+/// What an update inserts.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Insertions {
+    /// Of each client, the clocks of its structs up to the first gap.
+    pub clocks: Vec<(u64, Range<u32>)>,
+    /// The update has no gaps and deletes nothing: `clocks` is all of it.
+    pub complete: bool,
+}
+
+/// What an update that has passed [`check`] inserts.
+pub fn insertions(update: &[u8]) -> Result<Insertions, Refused> {
+    let mut reader = Reader::new(update);
+    let mut found = Insertions { complete: true, ..Insertions::default() };
+    for _ in 0..reader.var_uint()? {
+        let count = reader.var_uint()?;
+        let client = reader.var_uint()?;
+        let (clocks, whole) = structs(&mut reader, count)?;
+        found.complete &= whole;
+        found.clocks.push((client, clocks));
+    }
+    found.complete &= reader.var_uint()? == 0;
+    Ok(found)
+}
+
 /// Whether the bytes are a state vector: `[n, (client, clock) * n]`.
 pub fn check_state_vector(vector: &[u8]) -> Result<(), Refused> {
     let mut reader = Reader::new(vector);
@@ -115,19 +140,25 @@ fn id(reader: &mut Reader<'_>) -> Result<u32, Refused> {
     clock(reader)
 }
 
-/// The structs of one client, each where the one before ends.
-fn structs(reader: &mut Reader<'_>, count: u64) -> Result<(), Refused> {
-    let mut next = clock(reader)?;
+/// The structs of one client, each where the one before ends. Returns their clocks up to the first gap, and whether
+/// that is all.
+fn structs(reader: &mut Reader<'_>, count: u64) -> Result<(Range<u32>, bool), Refused> {
+    let from = clock(reader)?;
+    let (mut next, mut gap) = (from, None);
     for _ in 0..count {
-        let length = structure(reader)?;
+        let info = reader.byte()?;
+        if info == SKIP {
+            gap.get_or_insert(next);
+        }
+        let length = structure(reader, info)?;
         next = next.checked_add(length).ok_or(Refused::ClockTooLarge)?;
     }
-    Ok(())
+    Ok((from..gap.unwrap_or(next), gap.is_none()))
 }
 
-/// One struct; returns how far it takes the clock.
-fn structure(reader: &mut Reader<'_>) -> Result<u32, Refused> {
-    match reader.byte()? {
+/// One struct behind its first byte; returns how far it takes the clock.
+fn structure(reader: &mut Reader<'_>, info: u8) -> Result<u32, Refused> {
+    match info {
         // Without flags: Yjs ignores them here, yrs does not.
         GC | SKIP => match clock(reader)? {
             0 => Err(Refused::EmptyStruct),

@@ -233,7 +233,7 @@ impl Replica {
         {
             self.taken += 1;
             // A row that was read after the log has brought, and told, what the log is only telling now.
-            if !self.row_covers(entry.position) {
+            if !self.row_covers(entry.position) && !self.ahead.told(&entry.update) {
                 self.news.push(entry.update.clone());
             }
         }
