@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+
+use crate::subject::Kind;
 
 /// One figure of one subject in one scenario.
 #[derive(Debug, Serialize)]
@@ -26,8 +28,27 @@ pub struct Figure {
     pub duplicated: u64,
 }
 
+impl Figure {
+    pub fn new(scenario: &'static str, subject: Kind, metric: &'static str, value: f64, unit: &'static str) -> Self {
+        let subject = subject.name();
+        Self { scenario, subject, metric, value, unit, floors: None, target: None, lost: 0, duplicated: 0 }
+    }
+
+    /// What the gateway's value must not be above; the peers have no targets.
+    pub fn target(mut self, target: f64) -> Self {
+        self.target = (self.subject == Kind::Gateway.name()).then_some(target);
+        self
+    }
+
+    /// What went wrong with deliveries while this was measured.
+    pub fn account(mut self, lost: u64, duplicated: u64) -> Self {
+        (self.lost, self.duplicated) = (lost, duplicated);
+        self
+    }
+}
+
 pub struct Report {
-    folder: std::path::PathBuf,
+    folder: PathBuf,
     floor: Duration,
     missed: usize,
 }
@@ -48,7 +69,7 @@ impl Report {
         File::create(self.path(scenario)).map(drop).with_context(|| format!("cannot write for {scenario}"))
     }
 
-    fn path(&self, scenario: &str) -> std::path::PathBuf {
+    fn path(&self, scenario: &str) -> PathBuf {
         self.folder.join(format!("{scenario}.jsonl"))
     }
 
@@ -76,7 +97,7 @@ impl Report {
             figure.duplicated,
             if missed { "  MISSED" } else { "" }
         );
-        if figure.subject == "gateway" {
+        if figure.subject == Kind::Gateway.name() {
             self.missed += usize::from(missed);
         }
         let mut file = File::options().append(true).create(true).open(self.path(figure.scenario))?;

@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use e2e_servers::{Postgres, Redis, free_port, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -53,14 +53,14 @@ pub enum Joined {
 pub struct Subject {
     pub kind: Kind,
     instances: Vec<Instance>,
-    pub redis: Option<Redis>,
-    _postgres: Option<Postgres>,
+    redis: Option<Redis>,
+    postgres: Option<Postgres>,
 }
 
 struct Instance {
     process: Child,
     address: SocketAddr,
-    _data: TempDir,
+    data: TempDir,
 }
 
 fn repository() -> PathBuf {
@@ -77,7 +77,7 @@ impl Subject {
             }
         };
         let instances = (0..count).map(|_| Instance::start(kind, redis.as_ref(), postgres.as_ref()));
-        Ok(Self { kind, instances: instances.collect::<Result<_>>()?, redis, _postgres: postgres })
+        Ok(Self { kind, instances: instances.collect::<Result<_>>()?, redis, postgres })
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {
@@ -94,25 +94,30 @@ impl Subject {
         self.instances.iter().map(|instance| process::resident(instance.process.id())).sum()
     }
 
-    /// Ends every instance as a deployment does and starts it again with its data.
+    /// Waits until the servers have handled what arrived last: they use less than 2 % of a core for a second.
+    pub async fn at_rest(&self) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let before = self.cpu_time()?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if self.cpu_time()? - before < Duration::from_millis(20) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "{} is still busy after 60 s", self.kind.name());
+        }
+    }
+
+    /// Ends every instance as a deployment does and starts it again with its data. The peers keep none.
     pub fn restart(&mut self) -> Result<()> {
         for instance in &mut self.instances {
             instance.end()?;
         }
-        bail_if_peer(self.kind)?;
         for instance in &mut self.instances {
-            let data = std::mem::replace(&mut instance._data, tempfile::tempdir()?);
-            *instance = Instance::spawn(self.kind, self.redis.as_ref(), self._postgres.as_ref(), data)?;
+            let data = std::mem::replace(&mut instance.data, tempfile::tempdir()?);
+            *instance = Instance::spawn(self.kind, self.redis.as_ref(), self.postgres.as_ref(), data)?;
         }
         Ok(())
     }
-}
-
-fn bail_if_peer(kind: Kind) -> Result<()> {
-    if kind != Kind::Gateway {
-        bail!("{} keeps nothing over a restart", kind.name());
-    }
-    Ok(())
 }
 
 impl Instance {
@@ -127,7 +132,7 @@ impl Instance {
         match kind {
             Kind::Gateway => {
                 command.arg(repository().join("target/release/gateway"));
-                command.args(["--shards", "1", "--web", "false", "--log-level", "warn"]);
+                command.args(["--shards", "1", "--web", "false", "--log-level", "error"]);
                 command.arg("--listen").arg(format!("127.0.0.1:{port}"));
                 command.arg("--admin-listen").arg(format!("127.0.0.1:{}", free_port()?));
                 command.args(["--settle", "0s", "--drain-window", "1s", "--data-dir"]).arg(data.path());
@@ -149,7 +154,7 @@ impl Instance {
             }
             Ok(TcpStream::connect(address).is_ok())
         })?;
-        Ok(Self { process, address, _data: data })
+        Ok(Self { process, address, data })
     }
 
     fn end(&mut self) -> Result<()> {

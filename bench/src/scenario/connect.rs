@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Settings, shape};
 use crate::crowd::Crowd;
 use crate::report::{Figure, Report};
-use crate::subject::{Joined, Kind, Subject};
+use crate::subject::{Joined, Subject};
 
 const DOCUMENTS: usize = 100;
 const CLIENTS: usize = 50;
@@ -19,18 +19,8 @@ pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> 
         let before = subject.cpu_time()?;
         let crowd = Crowd::gather(shape(&subject, DOCUMENTS, CLIENTS)).await?;
         let cpu = subject.cpu_time()? - before;
-        let figure = Figure {
-            scenario: "S7",
-            subject: kind.name(),
-            metric: "cpu_us_per_connection",
-            value: cpu.as_secs_f64() * 1e6 / crowd.clients.len() as f64,
-            unit: "us",
-            floors: None,
-            target: (kind == Kind::Gateway).then_some(TARGET),
-            lost: 0,
-            duplicated: 0,
-        };
-        report.figure(figure)?;
+        let each = cpu.as_secs_f64() * 1e6 / crowd.clients.len() as f64;
+        report.figure(Figure::new("S7", kind, "cpu_us_per_connection", each, "us").target(TARGET))?;
         drop(open);
     }
     Ok(())

@@ -93,28 +93,13 @@ pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> 
         all.duplicated += one.duplicated;
         all.p99 = all.p99.max(one.p99);
     }
-    for (metric, value, unit) in [
-        ("connections_held", held as f64, ""),
-        ("connections_missing", (TARGET - held as f64).max(0.0), ""),
-        ("bytes_per_connection", each, "B"),
-        ("deliveries", all.deliveries as f64, ""),
-        ("latency_p99", all.p99, "ms"),
-    ] {
-        let target = (metric == "connections_missing").then_some(0.0);
-        let (lost, duplicated) = (all.lost, all.duplicated);
-        let subject = Kind::Gateway.name();
-        report.figure(Figure {
-            scenario: "S9",
-            subject,
-            metric,
-            value,
-            unit,
-            floors: None,
-            target,
-            lost,
-            duplicated,
-        })?;
-    }
+    let figure =
+        |metric, value, unit| Figure::new("S9", Kind::Gateway, metric, value, unit).account(all.lost, all.duplicated);
+    report.figure(figure("connections_held", held as f64, ""))?;
+    report.figure(figure("connections_missing", (TARGET - held as f64).max(0.0), "").target(0.0))?;
+    report.figure(figure("bytes_per_connection", each, "B"))?;
+    report.figure(figure("deliveries", all.deliveries as f64, ""))?;
+    report.figure(figure("latency_p99", all.p99, "ms"))?;
     Ok(())
 }
 

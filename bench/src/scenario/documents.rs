@@ -18,8 +18,6 @@ const PAPER: &[u8] = include_bytes!("../../data/automerge-paper.bin");
 const TARGET_MEMORY: f64 = 1.5;
 /// Milliseconds at the 99th percentile.
 const TARGET_SYNC: f64 = 30.0;
-/// Until what arrived last has been handled.
-const REST: Duration = Duration::from_secs(5);
 
 /// The documents' content is of no interest here.
 struct Deaf;
@@ -57,37 +55,22 @@ async fn measure(kind: Kind, report: &mut Report) -> Result<()> {
         client.send(&frame)?;
         client.sent().await?;
     }
-    let ours = kind == Kind::Gateway;
-    let target = |value| ours.then_some(value);
-    let mut figures = Vec::new();
-    if ours {
+    let figure = |metric, value, unit| Figure::new("S8", kind, metric, value, unit);
+    if kind == Kind::Gateway {
         // From its database, as documents are opened mostly.
         drop(open);
+        subject.at_rest().await?;
         subject.restart()?;
         empty = subject.resident()?;
         open = gather(&subject).await?;
-        figures.push(("first_sync_from_database_p99", p99(&open.arrivals), "ms", target(TARGET_SYNC)));
+        report.figure(figure("first_sync_from_database_p99", p99(&open.arrivals), "ms").target(TARGET_SYNC))?;
     }
-    tokio::time::sleep(REST).await;
+    subject.at_rest().await?;
     let each = (subject.resident()? as f64 - empty as f64) / DOCUMENTS as f64;
-    figures.push(("bytes_per_open_document", each, "B", None));
-    figures.push(("bytes_per_encoded_byte", each / PAPER.len() as f64, "", target(TARGET_MEMORY)));
+    report.figure(figure("bytes_per_open_document", each, "B"))?;
+    report.figure(figure("bytes_per_encoded_byte", each / PAPER.len() as f64, "").target(TARGET_MEMORY))?;
     let second = gather(&subject).await?;
-    figures.push(("first_sync_p99", p99(&second.arrivals), "ms", target(TARGET_SYNC)));
-    for (metric, value, unit, target) in figures {
-        let (scenario, subject) = ("S8", kind.name());
-        report.figure(Figure {
-            scenario,
-            subject,
-            metric,
-            value,
-            unit,
-            floors: None,
-            target,
-            lost: 0,
-            duplicated: 0,
-        })?;
-    }
+    report.figure(figure("first_sync_p99", p99(&second.arrivals), "ms").target(TARGET_SYNC))?;
     drop((open, second));
     Ok(())
 }

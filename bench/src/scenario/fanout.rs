@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use hdrhistogram::Histogram;
 
 use super::{Settings, shape};
 use crate::crowd::Crowd;
@@ -59,29 +60,21 @@ async fn measure(load: &Load, kind: Kind, length: Duration, report: &mut Report)
     let cpu = subject.cpu_time()? - before;
 
     let ledger = crowd.ledger.borrow();
-    let (ours, duplicated) = (kind == Kind::Gateway, ledger.duplicated);
-    let figure = |metric, value, unit, target: Option<f64>| Figure {
-        scenario: load.name,
-        subject: kind.name(),
-        metric,
-        value,
-        unit,
-        floors: None,
-        target: target.filter(|_| ours),
-        lost,
-        duplicated,
-    };
+    let milliseconds = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
+    let figure =
+        |metric, value, unit| Figure::new(load.name, kind, metric, value, unit).account(lost, ledger.duplicated);
     let each = cpu.as_secs_f64() * 1e6 / ledger.deliveries as f64;
-    report.cpu(figure("cpu_us_per_delivery", each, "us", Some(load.target)))?;
-    report.figure(figure("core_used", cpu.as_secs_f64() / length.as_secs_f64() * 100.0, "%", None))?;
-    for (metric, quantile, target) in [("latency_p50", 0.5, None), ("latency_p99", 0.99, load.p99)] {
-        let milliseconds = ledger.latency.value_at_quantile(quantile) as f64 / 1e3;
-        report.figure(figure(metric, milliseconds, "ms", target))?;
-    }
-    if ours {
-        let p99 = ledger.acknowledgement.value_at_quantile(0.99) as f64 / 1e3;
-        report.figure(figure("acknowledged_p99", p99, "ms", None))?;
-        report.figure(figure("not_acknowledged", ledger.unacknowledged() as f64, "", Some(0.0)))?;
+    report.cpu(figure("cpu_us_per_delivery", each, "us").target(load.target))?;
+    report.figure(figure("core_used", cpu.as_secs_f64() / length.as_secs_f64() * 100.0, "%"))?;
+    report.figure(figure("latency_p50", milliseconds(&ledger.latency, 0.5), "ms"))?;
+    let p99 = figure("latency_p99", milliseconds(&ledger.latency, 0.99), "ms");
+    report.figure(match load.p99 {
+        Some(target) => p99.target(target),
+        None => p99,
+    })?;
+    if kind == Kind::Gateway {
+        report.figure(figure("acknowledged_p99", milliseconds(&ledger.acknowledgement, 0.99), "ms"))?;
+        report.figure(figure("not_acknowledged", ledger.unacknowledged() as f64, "").target(0.0))?;
     }
     Ok(())
 }

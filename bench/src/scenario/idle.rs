@@ -1,7 +1,5 @@
 //! S6: what a connection costs in memory, before and after it has had one large message.
 
-use std::time::Duration;
-
 use anyhow::Result;
 
 use super::{Settings, shape};
@@ -14,8 +12,6 @@ const CLIENTS: usize = 100;
 const MESSAGE: usize = 16 << 10;
 /// Bytes.
 const TARGET: f64 = 2560.0;
-/// Until what arrived last has been handled.
-const REST: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> {
     for &kind in settings.kinds.iter().filter(|kind| **kind != Kind::SocketIo) {
@@ -24,7 +20,7 @@ pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> 
         let first = Crowd::gather(shape(&subject, DOCUMENTS, 1)).await?;
         let empty = subject.resident()?;
         let crowd = Crowd::gather(shape(&subject, DOCUMENTS, CLIENTS)).await?;
-        tokio::time::sleep(REST).await;
+        subject.at_rest().await?;
         let connections = crowd.clients.len() as f64;
         let idle = (subject.resident()? as f64 - empty as f64) / connections;
 
@@ -35,29 +31,17 @@ pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> 
             client.send(&frame)?;
             client.sent().await?;
         }
-        let body = "x".repeat(MESSAGE);
+        let body = format!("\"{}\"", "x".repeat(MESSAGE));
         for document in 0..DOCUMENTS {
             let client = &crowd.clients[document * CLIENTS];
             let mut frame = Vec::new();
             crowd.shape.dialect.presence_of(&client.document, 1, 1, &body, &mut frame);
             client.send(&frame)?;
         }
-        tokio::time::sleep(REST).await;
+        subject.at_rest().await?;
         let after = (subject.resident()? as f64 - empty as f64) / connections;
-        let target = (kind == Kind::Gateway).then_some(TARGET);
         for (metric, value) in [("bytes_per_idle_connection", idle), ("bytes_after_16_KiB_message", after)] {
-            let figure = Figure {
-                scenario: "S6",
-                subject: kind.name(),
-                metric,
-                value,
-                unit: "B",
-                floors: None,
-                target,
-                lost: 0,
-                duplicated: 0,
-            };
-            report.figure(figure)?;
+            report.figure(Figure::new("S6", kind, metric, value, "B").target(TARGET))?;
         }
         drop((first, crowd));
     }

@@ -30,21 +30,8 @@ pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> 
         let ledger = crowd.ledger.borrow();
         let used = cpu.as_secs_f64() / settings.length.as_secs_f64() * 100.0;
         let p99 = ledger.latency.value_at_quantile(0.99) as f64 / 1e3;
-        let target = (kind == Kind::Gateway).then_some(TARGET);
-        for (metric, value, unit, target) in [("core_used", used, "%", target), ("latency_p99", p99, "ms", None)] {
-            let figure = Figure {
-                scenario: "S5",
-                subject: kind.name(),
-                metric,
-                value,
-                unit,
-                floors: None,
-                target,
-                lost,
-                duplicated: 0,
-            };
-            report.figure(figure)?;
-        }
+        report.figure(Figure::new("S5", kind, "core_used", used, "%").target(TARGET).account(lost, 0))?;
+        report.figure(Figure::new("S5", kind, "latency_p99", p99, "ms").account(lost, 0))?;
     }
     Ok(())
 }
