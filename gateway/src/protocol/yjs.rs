@@ -3,6 +3,7 @@
 //! A frame of y-websocket is one or more of these, one behind the other. `update` checks what the sync messages carry.
 
 use bytes::{Bytes, BytesMut};
+use serde::de::IgnoredAny;
 
 use super::lib0::{self, ReadError, Reader};
 
@@ -36,6 +37,8 @@ pub enum DecodeError {
     UnknownAuth(u64),
     #[error("the frame is empty")]
     Empty,
+    #[error("the state of client {0} is not JSON")]
+    NotJson(u64),
     #[error("{0} bytes follow the end of the awareness update")]
     TrailingBytes(usize),
 }
@@ -100,7 +103,7 @@ pub struct Presence {
     pub json: String,
 }
 
-/// The body of `Message::Awareness`. The JSON is passed on as it is, not parsed.
+/// The body of `Message::Awareness`. The JSON is passed on as it is, but it is JSON: clients throw at what is not.
 pub fn decode_awareness(body: Bytes) -> Result<Vec<Presence>, DecodeError> {
     let mut reader = Reader::new(&body);
     let count = reader.var_uint()?;
@@ -108,7 +111,11 @@ pub fn decode_awareness(body: Bytes) -> Result<Vec<Presence>, DecodeError> {
     let mut list = Vec::new();
     for _ in 0..count {
         let (client, clock) = (reader.var_uint()?, reader.var_uint()?);
-        list.push(Presence { client, clock, json: reader.var_str()?.to_owned() });
+        let json = reader.var_str()?;
+        if serde_json::from_str::<IgnoredAny>(json).is_err() {
+            return Err(DecodeError::NotJson(client));
+        }
+        list.push(Presence { client, clock, json: json.to_owned() });
     }
     match reader.remaining() {
         0 => Ok(list),
@@ -158,6 +165,17 @@ mod tests {
         assert_eq!(decode_awareness(Bytes::from_static(&[0, 7])), Err(DecodeError::TrailingBytes(1)));
     }
 
+    #[test]
+    fn a_presence_at_which_other_clients_would_throw_is_refused() {
+        for (json, taken) in
+            [("null", true), ("{\"a\":[1]}", true), ("", false), ("undefined", false), ("{} {}", false)]
+        {
+            let list = [Presence { client: 7, clock: 1, json: json.to_owned() }];
+            let expected = if taken { Ok(list.to_vec()) } else { Err(DecodeError::NotJson(7)) };
+            assert_eq!(decode_awareness(encode_awareness(&list)), expected, "{json}");
+        }
+    }
+
     fn message() -> impl Strategy<Value = Message> {
         let body = || any::<Vec<u8>>().prop_map(Bytes::from);
         prop_oneof![
@@ -181,7 +199,10 @@ mod tests {
         fn awareness_comes_back(list: Vec<(u32, u32, String)>) {
             let list: Vec<Presence> = list
                 .into_iter()
-                .map(|(client, clock, json)| Presence { client: client.into(), clock: clock.into(), json })
+                .map(|(client, clock, name)| {
+                    let json = serde_json::json!({ "name": name }).to_string();
+                    Presence { client: client.into(), clock: clock.into(), json }
+                })
                 .collect();
             prop_assert_eq!(decode_awareness(encode_awareness(&list)), Ok(list));
         }

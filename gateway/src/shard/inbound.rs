@@ -71,9 +71,10 @@ pub(super) fn judge(event: Result<Event, FrameError>) -> Inbound {
                 DecodeError::UnknownType(_) | DecodeError::UnknownSync(_) | DecodeError::UnknownAuth(_) => {
                     Refusal::bad(1003, BadMessage::UnknownType, error)
                 }
-                DecodeError::Malformed(_) | DecodeError::Empty | DecodeError::TrailingBytes(_) => {
-                    Refusal::bad(1007, BadMessage::Undecodable, error)
-                }
+                DecodeError::Malformed(_)
+                | DecodeError::Empty
+                | DecodeError::NotJson(_)
+                | DecodeError::TrailingBytes(_) => Refusal::bad(1007, BadMessage::Undecodable, error),
             }),
         },
         Ok(Event::Text) => {

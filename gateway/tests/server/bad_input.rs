@@ -22,6 +22,7 @@ async fn a_bad_message_closes_its_own_session_with_the_right_code() {
         (binary(&[0, 2, 200, 1, 7]), 1007, "undecodable"),
         (binary(&[0, 2, 3, 1, 2, 3]), 1007, "undecodable"),
         (binary(&[1, 3, 255, 255, 255]), 1007, "undecodable"),
+        (binary(&[1, 5, 1, 7, 1, 1, b'x']), 1007, "undecodable"),
         (binary(&[0, 0, 1]), 1007, "undecodable"),
         (binary(&[]), 1007, "undecodable"),
         (binary(&[0; 4097]), 1009, "too_large"),
