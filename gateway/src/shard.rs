@@ -19,9 +19,8 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::LocalSet;
 
 use self::state::Shared;
 use crate::bus::redis::RedisBus;
@@ -178,14 +177,15 @@ type Started = oneshot::Sender<Result<Arc<dyn Bus>>>;
 /// A shard's thread.
 fn run(setup: Setup, main: Handle, inbox: mpsc::UnboundedReceiver<Command>, started: Started) {
     // Not all of it: signals and child processes would be looked after at every turn.
-    let runtime = match Builder::new_current_thread().enable_io().enable_time().build() {
+    let runtime = match Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
             let _ = started.send(Err(error).context("cannot start a shard's runtime"));
             return;
         }
     };
-    LocalSet::new().block_on(&runtime, async {
+    // A task like every other: a wake-up of the future that `block_on` runs costs a turn of the driver.
+    let shard = runtime.spawn_local(async move {
         let (events, heard) = mpsc::unbounded_channel();
         let bus = match setup.log.bus(events) {
             Ok(bus) => bus,
@@ -198,4 +198,7 @@ fn run(setup: Setup, main: Handle, inbox: mpsc::UnboundedReceiver<Command>, star
         let _ = started.send(Ok(bus));
         state::run(shared, inbox, heard).await;
     });
+    if let Err(error) = runtime.block_on(shard) {
+        std::panic::resume_unwind(error.into_panic());
+    }
 }

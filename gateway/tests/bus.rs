@@ -284,7 +284,7 @@ async fn a_server_that_falls_silent_is_noticed_without_a_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscriber_that_is_cut_off_ends_both_connections() {
+async fn a_connection_that_is_cut_off_is_told_and_made_again() {
     let server = Redis::start().unwrap();
     let (bus, mut events) = redis_bus(&server).await;
     assert_eq!(bus.subscribe("d").await.unwrap(), 1);

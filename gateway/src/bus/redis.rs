@@ -6,14 +6,14 @@
 //!
 //! - `names`: keys and channels
 //! - `wire`: what is published
-//! - `link`: the connections
+//! - `link`: the connection
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{Client, FromRedisValue, IntoConnectionInfo, Value};
+use redis::{Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, Value};
 
 use self::link::{CallError, Link};
 use self::names::Names;
@@ -27,7 +27,7 @@ mod wire;
 /// How long a log stays after all of it is in the database.
 pub const COVERED_TTL: Duration = Duration::from_secs(60 * 60);
 
-/// One shard's connections to Redis. Must be dropped after its calls; dropping it closes the connections.
+/// One shard's connection to Redis. Must be dropped after its calls; dropping it closes the connection.
 pub struct RedisBus {
     link: Link,
     instance: u64,
@@ -46,6 +46,8 @@ impl RedisBus {
         let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(5));
         let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
         let info = url.into_connection_info().map_err(invalid)?.set_tcp_settings(tcp);
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let info = info.set_redis_settings(settings);
         let client = Client::open(info).map_err(invalid)?;
         let instance = rand::random();
         Ok(Self { link: Link::start(client, events, instance), instance, covered_ttl: COVERED_TTL })
@@ -68,8 +70,8 @@ impl RedisBus {
             call.arg(*arg);
         }
         let run = || async {
-            let mut commands = live.commands.clone();
-            live.call(async { call.query_async::<Value>(&mut commands).await }).await
+            let mut connection = live.connection.clone();
+            live.call(async { call.query_async::<Value>(&mut connection).await }).await
         };
         let value = match run().await {
             Err(CallError::FunctionMissing) => {
@@ -83,10 +85,10 @@ impl RedisBus {
 
     async fn publish(&self, document: &str, payload: Vec<u8>) -> Result<()> {
         let live = self.link.live()?;
-        let mut commands = live.commands.clone();
+        let mut connection = live.connection.clone();
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(Names::of(document).awareness).arg(payload);
-        live.call(async move { publish.query_async::<Value>(&mut commands).await }).await?;
+        live.call(async move { publish.query_async::<Value>(&mut connection).await }).await?;
         Ok(())
     }
 }
@@ -104,16 +106,16 @@ impl Bus for RedisBus {
     async fn subscribe(&self, document: &str) -> Result<u64> {
         let live = self.link.live()?;
         let names = Names::of(document);
-        let mut subscriptions = live.subscriptions.clone();
-        live.call(async move { subscriptions.subscribe(&[names.log, names.awareness]).await }).await?;
+        let mut connection = live.connection.clone();
+        live.call(async move { connection.subscribe(&[names.log, names.awareness]).await }).await?;
         Ok(live.generation)
     }
 
     async fn unsubscribe(&self, document: &str) -> Result<()> {
         let live = self.link.live()?;
         let names = Names::of(document);
-        let mut subscriptions = live.subscriptions.clone();
-        live.call(async move { subscriptions.unsubscribe(&[names.log, names.awareness]).await }).await?;
+        let mut connection = live.connection.clone();
+        live.call(async move { connection.unsubscribe(&[names.log, names.awareness]).await }).await?;
         Ok(())
     }
 
@@ -185,9 +187,6 @@ impl Bus for RedisBus {
     }
 
     async fn ping(&self) -> Result<()> {
-        let live = self.link.live()?;
-        let mut commands = live.commands.clone();
-        live.call(async move { redis::cmd("PING").query_async::<Value>(&mut commands).await }).await?;
-        Ok(())
+        Ok(self.link.live()?.ping().await?)
     }
 }

@@ -1,18 +1,18 @@
-//! The two connections of a bus, kept up by one task.
+//! The connection of a bus, kept up by one task.
 //!
-//! One carries commands, the other subscriptions. They live and die together, so that a generation names both: a READ
-//! answered on a connection whose subscriptions are gone would leave a room joined and deaf. This task alone sends
-//! events, so no event of an old generation comes after its `Disconnected`.
+//! RESP3: commands and subscriptions share it, so a READ is never answered on a connection whose subscriptions are
+//! gone (that would leave a room joined and deaf), and an append's answer and notice wake the shard once. This task
+//! alone sends events, so no event of an old generation comes after its `Disconnected`.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
 use rand::Rng;
-use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
-use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult, Value};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, RedisResult, Value};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use super::names::{self, Names};
@@ -20,75 +20,71 @@ use super::wire::{self, Notice};
 use crate::bus::{BusError, Event, Events};
 use crate::room::log::{Entry, Position};
 
-/// After this long a call's outcome is unknown and the connection is given up.
-pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often both connections are asked whether they still live.
-const PING_EVERY: Duration = Duration::from_secs(3);
+/// After this long without an answer the connection is given up.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often the connection is asked whether it still lives. Answers come in order, so a ping stands for every call
+/// before it and no call needs a timer of its own: it ends at the latest after this time and the time-out.
+const PING_EVERY: Duration = Duration::from_secs(1);
 const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
 
 const FUNCTIONS: &str = include_str!("functions.lua");
 
-/// The connections of one generation.
+/// The connection of one generation.
 #[derive(Clone)]
 pub(super) struct Live {
     pub(super) generation: u64,
-    pub(super) commands: MultiplexedConnection,
-    pub(super) subscriptions: PubSubSink,
-    /// Cancelled by whoever finds out that a connection is no good.
+    pub(super) connection: MultiplexedConnection,
+    /// Cancelled by whoever finds out that the connection is no good.
     broken: CancellationToken,
 }
 
 impl Live {
-    /// Runs one call with the time-out and judges its error: one that speaks about the connection ends both.
+    /// Runs one call and judges its error: one that speaks about the connection ends it.
     pub(super) async fn call<T>(&self, call: impl Future<Output = RedisResult<T>>) -> Result<T, CallError> {
         let result = tokio::select! {
-            result = tokio::time::timeout(CALL_TIMEOUT, call) => result,
+            result = call => result,
             () = self.broken.cancelled() => return Err(CallError::other("the connection broke during the call")),
         };
-        match result {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) if is_function_missing(&error) => Err(CallError::FunctionMissing),
-            Ok(Err(error)) => {
-                if ends_connection(&error) {
-                    self.broken.cancel();
-                }
-                Err(CallError::other(error))
+        result.map_err(|error| {
+            if is_function_missing(&error) {
+                return CallError::FunctionMissing;
             }
-            Err(_) => {
+            if ends_connection(&error) {
                 self.broken.cancel();
-                Err(CallError::other(format!("no answer within {} s", CALL_TIMEOUT.as_secs())))
             }
-        }
+            CallError::other(error)
+        })
     }
 
     /// Puts the log's functions into the server.
     pub(super) async fn load_functions(&self) -> Result<(), CallError> {
-        let mut commands = self.commands.clone();
+        let mut connection = self.connection.clone();
         let mut load = redis::cmd("FUNCTION");
         load.arg("LOAD").arg("REPLACE").arg(FUNCTIONS);
-        self.call(async move { load.query_async::<Value>(&mut commands).await }).await.map(drop)
+        self.call(async move { load.query_async::<Value>(&mut connection).await }).await.map(drop)
     }
 
     async fn fetch(&self, document: &str, position: Position) -> Result<Option<Bytes>, CallError> {
-        let mut commands = self.commands.clone();
+        let mut connection = self.connection.clone();
         let id = format!("{}-{}", position.epoch, position.n);
         let mut range = redis::cmd("XRANGE");
         range.arg(Names::of(document).stream).arg(&id).arg(&id);
         let found: Vec<(Value, (Value, Vec<u8>))> =
-            self.call(async move { range.query_async(&mut commands).await }).await?;
+            self.call(async move { range.query_async(&mut connection).await }).await?;
         Ok(found.into_iter().next().map(|(_, (_, update))| Bytes::from(update)))
     }
 
-    /// Returns when one of the connections no longer answers. A connection can die without a word.
+    /// Whether the server answers.
+    pub(super) async fn ping(&self) -> Result<(), CallError> {
+        let mut connection = self.connection.clone();
+        self.call(async move { redis::cmd("PING").query_async::<Value>(&mut connection).await }).await.map(drop)
+    }
+
+    /// Returns when the connection no longer answers. It can die without a word.
     async fn watch(&self) {
         loop {
             tokio::time::sleep(PING_EVERY).await;
-            let (mut subscriptions, mut commands) = (self.subscriptions.clone(), self.commands.clone());
-            let ping = async move {
-                subscriptions.ping::<Value>().await?;
-                redis::cmd("PING").query_async::<Value>(&mut commands).await
-            };
-            if self.call(ping).await.is_err() {
+            if !matches!(tokio::time::timeout(ANSWER_TIMEOUT, self.ping()).await, Ok(Ok(()))) {
                 return;
             }
         }
@@ -134,7 +130,7 @@ fn ends_connection(error: &RedisError) -> bool {
         || error.to_string().contains("READONLY")
 }
 
-/// Keeps the connections up until it is dropped.
+/// Keeps a connection up until it is dropped.
 pub(super) struct Link {
     live: Arc<Mutex<Option<Live>>>,
     stop: CancellationToken,
@@ -151,7 +147,7 @@ impl Link {
         link
     }
 
-    /// The connections as they are now.
+    /// The connection as it is now.
     pub(super) fn live(&self) -> Result<Live, BusError> {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).clone();
         live.filter(|live| !live.broken.is_cancelled())
@@ -187,7 +183,7 @@ async fn keep_up(client: Client, events: Events, instance: u64, slot: Arc<Mutex<
                 send(&events, Event::Disconnected { generation });
                 tracing::warn!(generation, "the connection to Redis is gone; connecting again");
             }
-            Err(error) => tracing::warn!(error, "cannot connect to Redis; trying again"),
+            Err(error) => tracing::warn!(%error, "cannot connect to Redis; trying again"),
         }
         let jittered = pause.mul_f64(rand::rng().random_range(0.5..1.0));
         tokio::time::sleep(jittered).await;
@@ -195,29 +191,45 @@ async fn keep_up(client: Client, events: Events, instance: u64, slot: Arc<Mutex<
     }
 }
 
-async fn connect(client: &Client, generation: u64) -> Result<(Live, PubSubStream), String> {
+async fn connect(client: &Client, generation: u64) -> Result<(Live, UnboundedReceiver<PushInfo>), BusError> {
+    let (pushes, messages) = unbounded_channel();
     let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CALL_TIMEOUT))
-        .set_response_timeout(Some(CALL_TIMEOUT));
-    let both = async {
-        let commands = client.get_multiplexed_async_connection_with_config(&config).await?;
-        let (subscriptions, messages) = client.get_async_pubsub().await?.split();
-        RedisResult::Ok((commands, subscriptions, messages))
+        .set_connection_timeout(Some(ANSWER_TIMEOUT))
+        .set_response_timeout(None)
+        .set_push_sender(pushes);
+    let live = async {
+        let connection =
+            client.get_multiplexed_async_connection_with_config(&config).await.map_err(CallError::other)?;
+        let live = Live { generation, connection, broken: CancellationToken::new() };
+        live.load_functions().await?;
+        Result::<_, CallError>::Ok(live)
     };
-    let (commands, subscriptions, messages) = tokio::time::timeout(CALL_TIMEOUT, both)
-        .await
-        .map_err(|_| format!("no answer within {} s", CALL_TIMEOUT.as_secs()))?
-        .map_err(|error| error.to_string())?;
-    let live = Live { generation, commands, subscriptions, broken: CancellationToken::new() };
-    live.load_functions().await.map_err(|error| BusError::from(error).to_string())?;
-    Ok((live, messages))
+    match tokio::time::timeout(ANSWER_TIMEOUT, live).await {
+        Ok(Ok(live)) => Ok((live, messages)),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(BusError::Unavailable(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))),
+    }
+}
+
+/// The channel and the payload, if it is a published message.
+fn published(push: PushInfo) -> Option<(Vec<u8>, Bytes)> {
+    match (push.kind, <[Value; 2]>::try_from(push.data)) {
+        (PushKind::Message, Ok([Value::BulkString(channel), Value::BulkString(payload)])) => {
+            Some((channel, payload.into()))
+        }
+        _ => None,
+    }
 }
 
 /// Passes on what is published, until the connection ends.
-async fn hear(live: &Live, mut messages: PubSubStream, events: &Events, instance: u64) {
-    while let Some(message) = messages.next().await {
-        let Some(document) = names::document(message.get_channel_name()) else { continue };
-        let Some(notice) = wire::decode(Bytes::copy_from_slice(message.get_payload_bytes())) else {
+async fn hear(live: &Live, mut pushes: UnboundedReceiver<PushInfo>, events: &Events, instance: u64) {
+    while let Some(push) = pushes.recv().await {
+        if push.kind == PushKind::Disconnection {
+            return;
+        }
+        let Some((channel, payload)) = published(push) else { continue };
+        let Some(document) = names::document(&channel) else { continue };
+        let Some(notice) = wire::decode(payload) else {
             tracing::warn!(document, "a published message that this version does not know was ignored");
             continue;
         };

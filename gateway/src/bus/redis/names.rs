@@ -3,6 +3,8 @@
 //! All hold the document's id in braces: Redis Cluster hashes only what is between them, so a document's keys share a
 //! slot. `{`, `}` and `%` of the id itself are percent-encoded; otherwise `a}b` would share the tag of `a`.
 
+use std::borrow::Cow;
+
 const PREFIX: &str = "ec:{";
 
 pub(super) struct Names {
@@ -26,24 +28,28 @@ impl Names {
 }
 
 /// The document of a channel name; None for a channel that is not ours.
-pub(super) fn document(channel: &str) -> Option<String> {
-    let (tag, rest) = channel.strip_prefix(PREFIX)?.split_once('}')?;
+pub(super) fn document(channel: &[u8]) -> Option<String> {
+    let (tag, rest) = std::str::from_utf8(channel).ok()?.strip_prefix(PREFIX)?.split_once('}')?;
     (rest.is_empty() || rest == ":awareness").then(|| decode(tag))
 }
 
-fn encode(document: &str) -> String {
+fn encode(document: &str) -> Cow<'_, str> {
     // An empty tag is no tag; "%" alone is never the encoding of something else.
     if document.is_empty() {
-        return "%".to_owned();
+        return "%".into();
     }
-    document.replace('%', "%25").replace('{', "%7B").replace('}', "%7D")
+    if !document.contains(['%', '{', '}']) {
+        return document.into();
+    }
+    document.replace('%', "%25").replace('{', "%7B").replace('}', "%7D").into()
 }
 
 fn decode(tag: &str) -> String {
-    if tag == "%" {
-        return String::new();
+    match tag {
+        "%" => String::new(),
+        plain if !plain.contains('%') => plain.to_owned(),
+        encoded => encoded.replace("%7D", "}").replace("%7B", "{").replace("%25", "%"),
     }
-    tag.replace("%7D", "}").replace("%7B", "{").replace("%25", "%")
 }
 
 #[cfg(test)]
@@ -54,8 +60,8 @@ mod tests {
     fn every_id_survives_the_way_there_and_back() {
         for id in ["plain", "", "{a}", "a}b", "50%", "%7B", "%25", "%", "a b/ü\u{1F600}"] {
             let names = Names::of(id);
-            assert_eq!(document(&names.log).as_deref(), Some(id));
-            assert_eq!(document(&names.awareness).as_deref(), Some(id));
+            assert_eq!(document(names.log.as_bytes()).as_deref(), Some(id));
+            assert_eq!(document(names.awareness.as_bytes()).as_deref(), Some(id));
         }
     }
 
