@@ -74,6 +74,10 @@ pub struct Args {
     /// Open WebSockets at most; further ones are answered with 503.
     #[arg(long, env = "EDITORCLUSTER_MAX_CONNECTIONS", default_value_t = 50_000, value_name = "N")]
     pub max_connections: usize,
+    /// Bytes of memory from which on new WebSockets are answered with 503; the ones inside stay. Default: 85 % of the
+    /// container's limit, or none.
+    #[arg(long, env = "EDITORCLUSTER_MAX_MEMORY_BYTES", value_name = "BYTES")]
+    pub max_memory_bytes: Option<u64>,
     /// Bytes of one WebSocket message at most; a larger one closes its socket (1009).
     #[arg(long, env = "EDITORCLUSTER_MAX_MESSAGE_BYTES", default_value_t = 16 << 20, value_name = "BYTES")]
     pub max_message_bytes: usize,

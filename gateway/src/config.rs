@@ -8,6 +8,7 @@ use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
 use crate::cli::{self, Args};
+use crate::memory;
 use crate::room::{Durability, Limits};
 
 /// Which parts of the gateway run in this process.
@@ -50,6 +51,8 @@ pub struct Config {
     pub shards: usize,
     pub limits: Limits,
     pub max_connections: usize,
+    /// None: no limit.
+    pub max_memory_bytes: Option<u64>,
     pub max_message_bytes: usize,
     pub settle: Duration,
     pub drain_window: Duration,
@@ -88,6 +91,7 @@ impl TryFrom<Args> for Config {
                 },
             },
             max_connections: args.max_connections,
+            max_memory_bytes: args.max_memory_bytes.or_else(memory::default_limit),
             max_message_bytes: args.max_message_bytes,
             settle: args.settle.unwrap_or(match args.target {
                 Target::Socket => Duration::from_secs(5),

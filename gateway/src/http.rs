@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use self::head::Head;
 use self::rewind::Rewind;
 use crate::drain::Lifecycle;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::protocol::websocket;
 use crate::shard::{Command, NewSocket, Shards};
@@ -38,6 +39,7 @@ pub(crate) struct Public {
     pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_connections: usize,
+    pub(crate) memory: Arc<Memory>,
 }
 
 /// Takes connections until the process ends.
@@ -78,6 +80,9 @@ impl Public {
                 }
                 if self.metrics.connections.get() >= self.max_connections as i64 {
                     return refuse(stream, UNAVAILABLE, RETRY, "this gateway has as many connections as it may").await;
+                }
+                if self.memory.is_short() {
+                    return refuse(stream, UNAVAILABLE, RETRY, "this gateway has no memory for more connections").await;
                 }
                 let accept = websocket::accept_key(&key);
                 let answer = format!(

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod drain;
 pub mod http;
+pub mod memory;
 pub mod metrics;
 pub mod protocol;
 pub mod room;

@@ -40,6 +40,9 @@ pub struct Metrics {
     pub log_errors: IntCounter,
     pub store_errors: IntCounter,
     pub draining: IntGauge,
+    pub memory_bytes: IntGauge,
+    /// 0: there is none.
+    pub memory_limit_bytes: IntGauge,
     bad_messages: IntCounterVec,
     closes: IntCounterVec,
 }
@@ -84,6 +87,11 @@ impl Metrics {
             log_errors: counter("log_errors_total", "Calls to the log that had no answer.")?,
             store_errors: counter("store_errors_total", "Calls to the database that had no answer.")?,
             draining: gauge("draining", "1 from the start of the drain on.")?,
+            memory_bytes: gauge("memory_bytes", "Memory that the process uses, mapped files left out.")?,
+            memory_limit_bytes: gauge(
+                "memory_limit_bytes",
+                "Memory from which on new sessions are refused; 0: there is no limit.",
+            )?,
             bad_messages: labelled("bad_messages_total", "Messages that closed their session.", "reason")?,
             closes: labelled("closes_total", "Sessions that the gateway closed.", "code")?,
             registry,
@@ -125,6 +133,8 @@ mod tests {
             "editorcluster_log_errors_total 0",
             "editorcluster_store_errors_total 0",
             "editorcluster_draining 0",
+            "editorcluster_memory_bytes 0",
+            "editorcluster_memory_limit_bytes 0",
             "editorcluster_bad_messages_total{reason=\"text\"} 1",
             "editorcluster_closes_total{code=\"1003\"} 1",
         ] {

@@ -14,6 +14,7 @@ use crate::bus::sqlite::SqliteLog;
 use crate::config::{Config, LogBackend, Storage, StoreBackend};
 use crate::drain::Lifecycle;
 use crate::http::{self, Public};
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::shard::{Log, Setup, Shards};
 use crate::store::Store;
@@ -72,7 +73,9 @@ pub async fn run(config: Config) -> Result<Running> {
     let admin_listener = listen(config.admin_listen).with_context(|| busy("--admin-listen", config.admin_listen))?;
     let (public_addr, admin_addr) = (public_listener.local_addr()?, admin_listener.local_addr()?);
 
+    let memory = Arc::new(Memory::new(config.max_memory_bytes));
     let mut tasks = JoinSet::new();
+    tasks.spawn(memory.clone().watch(metrics.clone()));
     let shards = match &config.storage {
         Some(storage) => {
             let (log, store) = open(storage).await?;
@@ -100,6 +103,7 @@ pub async fn run(config: Config) -> Result<Running> {
         lifecycle: lifecycle.clone(),
         metrics: metrics.clone(),
         max_connections: config.max_connections,
+        memory,
     };
     tasks.spawn(http::serve(public_listener, public));
     tracing::info!(%public_addr, %admin_addr, shards = config.shards, "started");

@@ -123,6 +123,13 @@ impl Client {
         self.until(&format!("the text `{text}`"), |client| client.text() == text).await;
     }
 
+    /// Takes what the gateway sends until so many of its own updates have come back: that is their acknowledgement.
+    pub(crate) async fn acknowledged(&mut self, count: usize) {
+        let updates =
+            |client: &Self| client.heard.iter().filter(|message| matches!(message, Message::Update(_))).count();
+        self.until(&format!("{count} acknowledgements"), |client| updates(client) >= count).await;
+    }
+
     /// Takes what the gateway sends until it closes, and returns the close code (1006: none).
     pub(crate) async fn closed(&mut self) -> u16 {
         let listen = async {
