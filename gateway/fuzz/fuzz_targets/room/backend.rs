@@ -10,6 +10,8 @@ use gateway::room::{Effect, Failed, Input, Now};
 use crate::redis::{Notice, Redis};
 
 pub(crate) struct Backend {
+    /// Nothing else has spoken for it, so all that the room writes was checked.
+    honest: bool,
     pub(crate) redis: Redis,
     pub(crate) row: Option<Row>,
     pub(crate) calls: Vec<Effect>,
@@ -20,8 +22,9 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(honest: bool) -> Self {
         Self {
+            honest,
             redis: Redis::default(),
             row: None,
             calls: Vec::new(),
@@ -68,7 +71,7 @@ impl Backend {
             Effect::Read { call } => Input::Read { call, result: Ok(self.redis.read()) },
             Effect::Load { call } => Input::Loaded { call, result: Ok(self.row.clone()) },
             Effect::Open { call, expected, epoch, tenure, update } => {
-                assert_eq!(check(&update), Ok(()), "what is opened with");
+                assert!(!self.honest || check(&update).is_ok(), "what is opened with");
                 let result = self.redis.open(expected.as_ref(), epoch, &tenure, update);
                 let result = result.map(|(opened, notice)| {
                     self.publish(notice);
@@ -77,7 +80,7 @@ impl Backend {
                 Input::Opened { call, result }
             }
             Effect::Append { call, epoch, update } => {
-                assert_eq!(check(&update), Ok(()), "what is appended");
+                assert!(!self.honest || check(&update).is_ok(), "what is appended");
                 let result = self.redis.append(epoch, update).map(|(appended, notice)| {
                     self.publish(notice);
                     appended
@@ -85,7 +88,7 @@ impl Backend {
                 Input::Appended { call, result }
             }
             Effect::Write { call, expected, state, position } => {
-                assert_eq!(check(&state), Ok(()), "what is written");
+                assert!(!self.honest || check(&state).is_ok(), "what is written");
                 let rev = self.row.as_ref().map_or(0, |row| row.rev);
                 let written = (rev == expected).then(|| {
                     self.row = Some(Row { state, position, rev: rev + 1 });

@@ -32,6 +32,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(input: &mut Unstructured<'_>) -> Result<Self> {
         let kind: u8 = input.arbitrary()?;
+        let honest = kind & 6 != 6;
         let limits = Limits {
             document_bytes: 1 << 20,
             backlog_bytes: 256,
@@ -41,11 +42,11 @@ impl World {
         Ok(Self {
             room: Room::new(limits.clone(), kind.into()),
             limits,
-            honest: kind & 6 != 6,
+            honest,
             now: Duration::ZERO,
             wake_at: None,
             people: People::new(),
-            backend: Backend::new(),
+            backend: Backend::new(honest),
             last_answer: None,
             sessions: 0,
             done: false,
