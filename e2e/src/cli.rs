@@ -29,7 +29,7 @@ enum Command {
     /// Runs every test of the project, at last the scenarios on the cluster, which it makes and takes down again.
     /// Installs the Debian packages that are missing.
     Test {
-        /// A step (format, web, clients, lint, unit), `scenarios`, or a part of a scenario's name. Without it: everything.
+        /// A step (format, web, clients, lint, unit, fuzz), `scenarios`, or a part of a scenario's name. Without it: everything.
         filter: Option<String>,
         /// Leaves the cluster as it is afterwards.
         #[arg(long)]

@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod cli;
 pub mod cluster;
+pub mod fuzz;
 pub mod images;
 pub mod packages;
 pub mod paths;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cluster::{self, Cluster};
 use crate::progress::Progress;
-use crate::{packages, paths, shell};
+use crate::{fuzz, packages, paths, shell};
 
 /// Debian packages that the tests use.
 const PACKAGES: &[&str] = &["redis-server", "postgresql-15", "chromium", "curl", "git"];
@@ -21,6 +21,7 @@ struct Step {
 
 const STEPS: &[Step] = &[
     Step { name: "format", folder: ".", command: &["cargo", "fmt", "--all", "--check"] },
+    Step { name: "format", folder: "gateway/fuzz", command: &["cargo", "fmt", "--check"] },
     Step { name: "web", folder: "web", command: &["npm", "ci", "--no-audit", "--no-fund"] },
     Step { name: "web", folder: "web", command: &["npm", "run", "check"] },
     Step { name: "web", folder: "web", command: &["npm", "test"] },
@@ -91,14 +92,19 @@ impl Outcome {
     }
 }
 
-/// Runs everything, or what `filter` names: a step (`format`, `web`, `clients`, `lint`, `unit`), `scenarios`, or a part
+/// Runs everything, or what `filter` names: a step (`format`, `web`, `clients`, `lint`, `unit`, `fuzz`), `scenarios`, or a part
 /// of a scenario's name. Scenarios make the cluster, and take it down afterwards unless `keep`.
 pub async fn test(filter: Option<&str>, keep: bool, progress: &Progress) -> Result<()> {
     packages::ensure(PACKAGES).await?;
     let mut outcome = Outcome::default();
-    let is_step = STEPS.iter().any(|step| Some(step.name) == filter);
+    let is_step = filter == Some("fuzz") || STEPS.iter().any(|step| Some(step.name) == filter);
     for step in STEPS.iter().filter(|step| filter.is_none_or(|name| name == step.name)) {
         outcome.step(step.name, step.folder, step.command).await;
+    }
+    if filter.is_none_or(|name| name == "fuzz") {
+        let started = Instant::now();
+        eprintln!("\n=== fuzz");
+        outcome.note("fuzz", &fuzz::run().await, started);
     }
     if !is_step {
         if filter.is_some() {

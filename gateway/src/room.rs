@@ -132,8 +132,12 @@ impl Room {
             self.greet(session, effects);
         }
         self.early_bytes = 0;
-        for (session, message) in std::mem::take(&mut self.early) {
-            self.serve(now, session, message, effects);
+        while let Some((session, message)) = self.early.pop_front() {
+            // Of a session that has left meanwhile only its edits count: its presence would stay for good.
+            let edit = matches!(message, Message::SyncStep2(_) | Message::Update(_));
+            if edit || self.sessions.contains(&session) {
+                self.serve(now, session, message, effects);
+            }
         }
     }
 
@@ -207,8 +211,12 @@ impl Room {
     }
 
     fn close(&mut self, now: Now, session: SessionId, reason: CloseReason, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Close { session, reason });
-        self.leave(now, session);
+        // Unless it has left before what it sent was looked at.
+        if self.sessions.contains(&session) {
+            effects.push(Effect::Close { session, reason });
+            self.leave(now, session);
+        }
+        self.early.retain(|(from, _)| *from != session);
     }
 
     fn leave(&mut self, now: Now, session: SessionId) {
@@ -295,12 +303,17 @@ impl Room {
     }
 }
 
+/// What an early message takes. Also of an empty one there can be many.
 fn size(message: &Message) -> usize {
-    match message {
+    let body = match message {
         Message::SyncStep1(bytes) | Message::SyncStep2(bytes) | Message::Update(bytes) | Message::Awareness(bytes) => {
             bytes.len()
         }
         Message::QueryAwareness => 0,
         Message::PermissionDenied(reason) => reason.len(),
-    }
+    };
+    size_of::<(SessionId, Message)>() + body
 }
+
+#[cfg(test)]
+mod tests;

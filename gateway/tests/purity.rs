@@ -29,3 +29,29 @@ fn protocols_and_rooms_know_no_runtime_socket_or_database() {
         }
     }
 }
+
+/// The lines of a lock file that say which version of a package it has.
+fn locked(file: &Path, package: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(file).expect("a lock file");
+    let name = format!("name = \"{package}\"");
+    let mut lines = text.lines();
+    let mut found = Vec::new();
+    while lines.any(|line| line == name) {
+        found.extend(lines.next().map(str::to_owned));
+    }
+    found
+}
+
+#[test]
+fn what_is_fuzzed_is_built_with_the_gateways_versions() {
+    let gateway = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for package in ["base64", "bytes", "httparse", "percent-encoding", "serde_json", "sha1", "yrs"] {
+        let fuzzed = locked(&gateway.join("fuzz/Cargo.lock"), package);
+        let ours = locked(&gateway.join("../Cargo.lock"), package);
+        assert!(
+            !fuzzed.is_empty() && fuzzed.iter().all(|version| ours.contains(version)),
+            "{package}: {fuzzed:?} in gateway/fuzz/Cargo.lock, {ours:?} here; run `cargo update -p {package} \
+             --precise VERSION` in gateway/fuzz"
+        );
+    }
+}

@@ -3,13 +3,14 @@
 use percent_encoding::percent_decode_str;
 
 /// A request line and headers may have this many bytes.
-pub(super) const MAX_HEAD_BYTES: usize = 16 << 10;
+pub const MAX_HEAD_BYTES: usize = 16 << 10;
 const MAX_HEADERS: usize = 100;
 const MAX_DOCUMENT_BYTES: usize = 512;
 const PREFIX: &str = "/yjs/";
 
+/// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Head {
+pub enum Head {
     /// More bytes are needed.
     Incomplete,
     /// A WebSocket to a document; `length` bytes of head, the rest are frames.
@@ -20,14 +21,16 @@ pub(super) enum Head {
     Bad(&'static str),
 }
 
-pub(super) fn judge(bytes: &[u8]) -> Head {
+/// Judges what has come so far of a connection.
+pub fn judge(bytes: &[u8]) -> Head {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let length = match request.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD_BYTES => length,
         Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD_BYTES => return Head::Incomplete,
-        // hyper has the right answer to either.
-        Ok(httparse::Status::Partial) | Err(_) => return Head::Other,
+        // hyper has the right answer to each. Also when all of a long head came at once: how the network has cut it
+        // must not matter.
+        Ok(_) | Err(_) => return Head::Other,
     };
     let header = |name: &str| {
         let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
@@ -134,6 +137,17 @@ mod tests {
         let head = upgrade("/yjs/a");
         let request = format!("{head}frames");
         assert!(matches!(judge(request.as_bytes()), Head::Session { length, .. } if length == head.len()));
+    }
+
+    #[test]
+    fn a_head_may_be_as_long_as_the_limit_also_when_it_comes_at_once() {
+        let padded = |length: usize| {
+            let head = upgrade("/yjs/a");
+            let padding = "x".repeat(length - head.len() - "X: \r\n".len());
+            head.replace("Host: h\r\n", &format!("Host: h\r\nX: {padding}\r\n"))
+        };
+        assert!(matches!(judge(padded(MAX_HEAD_BYTES).as_bytes()), Head::Session { length: MAX_HEAD_BYTES, .. }));
+        assert_eq!(judge(padded(MAX_HEAD_BYTES + 1).as_bytes()), Head::Other);
     }
 
     #[test]

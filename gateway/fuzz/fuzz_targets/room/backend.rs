@@ -1,0 +1,129 @@
+//! An honest log and database, and the calls to them that are under way.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use gateway::protocol::yjs::update::check;
+use gateway::room::log::{Opened, Row};
+use gateway::room::{Effect, Failed, Input, Now};
+
+use crate::redis::{Notice, Redis};
+
+pub(crate) struct Backend {
+    /// Nothing else has spoken for it, so all that the room writes was checked.
+    honest: bool,
+    pub(crate) redis: Redis,
+    pub(crate) row: Option<Row>,
+    pub(crate) calls: Vec<Effect>,
+    pub(crate) notices: VecDeque<Notice>,
+    pub(crate) generation: u64,
+    pub(crate) connected: bool,
+    subscribed: bool,
+}
+
+impl Backend {
+    pub(crate) fn new(honest: bool) -> Self {
+        Self {
+            honest,
+            redis: Redis::default(),
+            row: None,
+            calls: Vec::new(),
+            notices: VecDeque::new(),
+            generation: 1,
+            connected: true,
+            subscribed: false,
+        }
+    }
+
+    /// What is there for whoever reads all of it.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Bytes> {
+        let stream = self.redis.stream.iter().flat_map(|stream| &stream.entries).map(|entry| &entry.update);
+        self.row.iter().map(|row| &row.state).chain(stream)
+    }
+
+    pub(crate) fn unsubscribe(&mut self) {
+        self.subscribed = false;
+        self.notices.clear();
+    }
+
+    pub(crate) fn disconnect(&mut self) {
+        self.connected = false;
+        self.unsubscribe();
+    }
+
+    pub(crate) fn publish(&mut self, notice: Option<Notice>) {
+        if self.connected && self.subscribed {
+            self.notices.extend(notice);
+        }
+    }
+
+    /// Does what a call asks for, and answers it.
+    pub(crate) fn answer(&mut self, now: Now, call: Effect) -> Input {
+        let is_database = matches!(call, Effect::Load { .. } | Effect::Write { .. });
+        if !self.connected && !is_database {
+            return failed(call);
+        }
+        match call {
+            Effect::Subscribe { call } => {
+                self.subscribed = true;
+                Input::Subscribed { call, result: Ok(self.generation) }
+            }
+            Effect::Read { call } => Input::Read { call, result: Ok(self.redis.read()) },
+            Effect::Load { call } => Input::Loaded { call, result: Ok(self.row.clone()) },
+            Effect::Open { call, expected, epoch, tenure, update } => {
+                assert!(!self.honest || check(&update).is_ok(), "what is opened with");
+                let result = self.redis.open(expected.as_ref(), epoch, &tenure, update);
+                let result = result.map(|(opened, notice)| {
+                    self.publish(notice);
+                    opened
+                });
+                Input::Opened { call, result }
+            }
+            Effect::Append { call, epoch, update } => {
+                assert!(!self.honest || check(&update).is_ok(), "what is appended");
+                let result = self.redis.append(epoch, update).map(|(appended, notice)| {
+                    self.publish(notice);
+                    appended
+                });
+                Input::Appended { call, result }
+            }
+            Effect::Write { call, expected, state, position } => {
+                assert!(!self.honest || check(&state).is_ok(), "what is written");
+                let rev = self.row.as_ref().map_or(0, |row| row.rev);
+                let written = (rev == expected).then(|| {
+                    self.row = Some(Row { state, position, rev: rev + 1 });
+                    rev + 1
+                });
+                Input::Written { call, result: Ok(written) }
+            }
+            Effect::Cover { call, position } => {
+                let (done, notice) = self.redis.cover(now, position);
+                self.publish(notice);
+                Input::CoverDone { call, result: Ok(done) }
+            }
+            other => unreachable!("{other:?} is no call"),
+        }
+    }
+
+    /// Another gateway writes to the log, if it is open.
+    pub(crate) fn other_writes(&mut self, update: Bytes) {
+        let Some(head) = self.redis.read().head else { return };
+        if let Ok((_, notice)) = self.redis.append(head.epoch, update) {
+            self.publish(notice);
+        }
+    }
+}
+
+/// The answer to a call of which nothing is known.
+pub(crate) fn failed(call: Effect) -> Input {
+    match call {
+        Effect::Subscribe { call } => Input::Subscribed { call, result: Err(Failed) },
+        Effect::Read { call } => Input::Read { call, result: Err(Failed) },
+        Effect::Load { call } => Input::Loaded { call, result: Err(Failed) },
+        Effect::Open { call, .. } => Input::Opened { call, result: Err::<Opened, _>(Failed) },
+        Effect::Append { call, .. } => Input::Appended { call, result: Err(Failed) },
+        Effect::Write { call, .. } => Input::Written { call, result: Err(Failed) },
+        Effect::Cover { call, .. } => Input::CoverDone { call, result: Err(Failed) },
+        other => unreachable!("{other:?} is no call"),
+    }
+}

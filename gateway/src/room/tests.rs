@@ -1,0 +1,86 @@
+use super::log::{ReadReply, Tenure};
+use super::*;
+use crate::protocol::yjs::Presence;
+
+const NOW: Now = Duration::from_secs(1);
+const GONE: SessionId = SessionId(1);
+const HERE: SessionId = SessionId(2);
+const EDIT: &[u8] = &[1, 1, 7, 0, 4, 1, 1, b't', 1, b'x', 0];
+
+fn room() -> Room {
+    let limits = Limits {
+        document_bytes: 1 << 20,
+        backlog_bytes: 1 << 10,
+        checkpoint_after: Duration::from_secs(60),
+        durability: Durability::Log,
+    };
+    Room::new(limits, 1)
+}
+
+fn input(room: &mut Room, input: Input) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    room.handle(NOW, input, &mut effects);
+    effects
+}
+
+/// The room's first join, in an empty log and without a row. The three calls have the first three numbers.
+fn load(room: &mut Room) -> Vec<Effect> {
+    let empty = ReadReply { entries: Vec::new(), last: None, head: None, tenure: Tenure("one".to_owned()) };
+    let answers = [
+        Input::Subscribed { call: 1, result: Ok(1) },
+        Input::Read { call: 2, result: Ok(empty) },
+        Input::Loaded { call: 3, result: Ok(None) },
+    ];
+    answers.into_iter().flat_map(|answer| input(room, answer)).collect()
+}
+
+fn send(room: &mut Room, session: SessionId, message: Message) -> Vec<Effect> {
+    input(room, Input::Message { session, message })
+}
+
+#[test]
+fn a_session_that_leaves_before_the_document_is_there_leaves_its_edits_and_no_presence() {
+    let mut room = room();
+    input(&mut room, Input::Join { session: GONE });
+    input(&mut room, Input::Join { session: HERE });
+    let presence = [Presence { client: 7, clock: 1, json: "{}".to_owned() }];
+    send(&mut room, GONE, Message::Awareness(encode_awareness(&presence)));
+    send(&mut room, GONE, Message::Update(Bytes::from_static(EDIT)));
+    send(&mut room, GONE, Message::QueryAwareness);
+    send(&mut room, GONE, Message::Update(Bytes::from_static(&[0xff])));
+    input(&mut room, Input::Leave { session: GONE });
+    let effects = load(&mut room);
+    let is_to = |effect: &Effect, session| matches!(effect, Effect::Send { to, .. } if to.contains(&session));
+    assert!(room.replica.loaded());
+    assert!(!effects.iter().any(|effect| is_to(effect, GONE) || matches!(effect, Effect::Close { .. })), "{effects:?}");
+    let edit = |effect: &Effect| {
+        is_to(effect, HERE) && matches!(effect, Effect::Send { message: Message::Update(sent), .. } if sent == EDIT)
+    };
+    assert!(effects.iter().any(edit), "{effects:?}");
+    assert_eq!(room.awareness.all(), []);
+}
+
+#[test]
+fn what_a_session_sent_behind_its_bad_message_is_ignored_also_if_all_came_early() {
+    let mut room = room();
+    input(&mut room, Input::Join { session: GONE });
+    send(&mut room, GONE, Message::Update(Bytes::from_static(&[0xff])));
+    send(&mut room, GONE, Message::Update(Bytes::from_static(EDIT)));
+    let effects = load(&mut room);
+    let closed = effects.iter().filter(|effect| matches!(effect, Effect::Close { session: GONE, .. }));
+    assert_eq!(closed.count(), 1);
+    assert_eq!(room.bytes(), 0);
+}
+
+#[test]
+fn early_messages_without_a_body_fill_the_backlog_too() {
+    let mut room = room();
+    input(&mut room, Input::Join { session: HERE });
+    let mut paused = |_| {
+        let effects = send(&mut room, HERE, Message::QueryAwareness);
+        effects.iter().any(|effect| matches!(effect, Effect::Pause(true)))
+    };
+    assert!((0..100).any(&mut paused));
+    load(&mut room);
+    assert!(!room.paused);
+}
