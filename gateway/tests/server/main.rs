@@ -6,4 +6,6 @@ mod draining;
 mod editing;
 mod gateway_process;
 mod http;
+mod limits;
+mod raw;
 mod two_gateways;
