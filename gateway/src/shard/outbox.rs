@@ -80,6 +80,11 @@ impl Outbox {
         self.frames.is_empty()
     }
 
+    /// What is queued of documents and presence that the client has asked for.
+    pub(super) fn content_bytes(&self) -> usize {
+        self.content_bytes
+    }
+
     pub(super) fn is_behind(&self) -> bool {
         self.behind
     }

@@ -8,14 +8,33 @@ use std::time::{Duration, Instant};
 
 /// What a session that always asks may take of its shard's time: at 1,000 tokens a second a tenth of it.
 const TOKEN_TIME: Duration = Duration::from_micros(100);
-/// At 1,000 tokens a second 4 MiB a second. A message of the largest size costs about what a rested session has.
-const TOKEN_BYTES: usize = 4 << 10;
+/// What it may send, or be sent because it asked: at 1,000 tokens a second 4 MiB a second. A message of the largest size
+/// costs about what a rested session has.
+const TOKEN_BYTES: f64 = 4096.0;
+/// Presence goes to everybody at once and then to nobody: at 1,000 tokens a second 256 KiB a second, which is everybody
+/// of a thousand moving all the time, told again by each, as y-websocket does.
+const TOKEN_PRESENCE_BYTES: f64 = 256.0;
 /// Seconds of tokens that a rested session has: somebody who comes back with a day's work.
 const BURST: f64 = 4.0;
 /// Seconds of tokens that it may owe, so that one message which took long for another reason does not silence it.
 const DEBT: f64 = 4.0;
 /// Seconds of tokens with which it goes on, so that it is not woken for each message.
 const RESUME: f64 = 0.05;
+
+/// The price of bytes that were read, or of an answer.
+pub(super) fn bytes(count: usize) -> f64 {
+    count as f64 / TOKEN_BYTES
+}
+
+/// The price of presence, besides that of its bytes.
+pub(super) fn presence(count: usize) -> f64 {
+    count as f64 / TOKEN_PRESENCE_BYTES
+}
+
+/// The price of a message that has taken so long, besides that of its bytes.
+pub(super) fn message(took: Duration) -> f64 {
+    took.div_duration_f64(TOKEN_TIME).max(1.0)
+}
 
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -29,11 +48,11 @@ impl Budget {
         Self { left: BURST * rate, at: now }
     }
 
-    /// Takes the price of a message.
-    pub(super) fn spend(&mut self, rate: f64, took: Duration, bytes: usize, now: Instant) {
-        let price = took.div_duration_f64(TOKEN_TIME).max(bytes as f64 / TOKEN_BYTES as f64).max(1.0);
-        self.left = (self.left(rate, now) - price).max(-DEBT * rate);
-        self.at = now;
+    /// Takes the price of something.
+    pub(super) fn spend(&mut self, rate: f64, tokens: f64, now: Instant) {
+        self.left = (self.left(rate, now) - tokens).max(-DEBT * rate);
+        // `now` may be that of the read, before what was handled since: no time is to count twice.
+        self.at = self.at.max(now);
     }
 
     /// When the session may be heard again; None: now.
@@ -53,16 +72,16 @@ mod tests {
 
     const RATE: f64 = 1000.0;
 
-    /// How many messages of this price a session gets through in `seconds`, if it rests when it must.
-    fn taken(seconds: u64, took: Duration, bytes: usize) -> usize {
+    /// How many messages a session gets through in ten seconds, if it rests when it must.
+    fn taken(took: Duration, length: usize) -> usize {
         let start = Instant::now();
         let (mut budget, mut now, mut count) = (Budget::new(RATE, start), start, 0);
-        while now < start + Duration::from_secs(seconds) {
+        while now < start + Duration::from_secs(10) {
             match budget.rest_until(RATE, now) {
                 Some(rested) => now = rested,
                 None => {
                     now += took;
-                    budget.spend(RATE, took, bytes, now);
+                    budget.spend(RATE, message(took) + bytes(length), now);
                     count += 1;
                 }
             }
@@ -72,15 +91,15 @@ mod tests {
 
     #[test]
     fn a_flood_of_cheap_messages_has_the_burst_and_then_the_rate() {
-        let count = taken(10, Duration::from_micros(1), 10);
+        let count = taken(Duration::from_micros(1), 0);
         assert!((13_900..=14_100).contains(&count), "{count}");
     }
 
     #[test]
     fn messages_that_take_long_or_are_long_are_fewer() {
-        let slow = taken(10, Duration::from_millis(10), 10);
+        let slow = taken(Duration::from_millis(10), 0);
         assert!((130..=150).contains(&slow), "{slow}");
-        let long = taken(10, Duration::from_micros(1), 1 << 20);
+        let long = taken(Duration::from_micros(1), 1 << 20);
         assert!((50..=60).contains(&long), "{long}");
     }
 
@@ -90,16 +109,27 @@ mod tests {
         let mut budget = Budget::new(RATE, start);
         for turn in 0..10_000 {
             let now = start + Duration::from_millis(20) * turn;
-            budget.spend(RATE, Duration::from_micros(200), 40, now);
+            budget.spend(RATE, message(Duration::from_micros(200)) + bytes(40), now);
             assert_eq!(budget.rest_until(RATE, now), None);
         }
+    }
+
+    #[test]
+    fn a_price_that_is_taken_late_gives_no_time_twice() {
+        let start = Instant::now();
+        let mut budget = Budget::new(RATE, start);
+        for turn in 0..8000 {
+            budget.spend(RATE, 1.0, start + Duration::from_micros(turn));
+            budget.spend(RATE, 0.0, start);
+        }
+        assert!(budget.rest_until(RATE, start + Duration::from_micros(8000)).is_some());
     }
 
     #[test]
     fn one_message_that_took_a_minute_silences_a_session_for_seconds_only() {
         let start = Instant::now();
         let mut budget = Budget::new(RATE, start);
-        budget.spend(RATE, Duration::from_secs(60), 40, start);
+        budget.spend(RATE, message(Duration::from_secs(60)), start);
         let rest = budget.rest_until(RATE, start).unwrap() - start;
         assert!(rest < Duration::from_secs(5), "{rest:?}");
     }

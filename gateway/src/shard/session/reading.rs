@@ -6,22 +6,27 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 
+use super::budget;
 use super::presences::Judgement;
 use crate::metrics::Limited;
 use crate::protocol::websocket::{Decoder, Event, Opcode};
 use crate::protocol::yjs::Message;
+use crate::room::document::EMPTY_VECTOR;
 use crate::room::{Input, SessionId};
 use crate::shard::inbound::{self, Inbound, Refusal};
 use crate::shard::state::{Shared, State};
 
 /// What one read takes from a socket at most.
 const READ_BYTES: usize = 64 << 10;
+/// A client that asks more often for what it lacks is given the whole document. y-websocket asks when it connects, and
+/// again at an interval of seconds if it is told to.
+const DIFFERENCE_EVERY: Duration = Duration::from_secs(2);
 /// Bytes of unfinished messages of all sessions, beyond which nobody's may grow: room for sixteen of the largest.
 const UNFINISHED_BYTES: i64 = 256 << 20;
 /// Except one that is no longer than this, so that people can type while somebody fills that.
@@ -54,6 +59,7 @@ impl Shared {
         let received = state.received;
         let Some(session) = state.sessions.get_mut(&id) else { return };
         session.vitals.hear(received);
+        session.budget.spend(self.setup.max_messages_per_second, budget::bytes(input.len()), received);
         let mut rest = std::mem::take(&mut session.rest);
         if rest.is_empty() {
             let ended = self.decode(state, id, input);
@@ -72,8 +78,9 @@ impl Shared {
         let Some(session) = state.sessions.get_mut(&id) else { return };
         session.rests_until = None;
         state.received = Instant::now();
-        let input = std::mem::take(&mut session.rest);
-        self.receive(state, id, &mut { input });
+        let mut input = std::mem::take(&mut session.rest);
+        let ended = self.decode(state, id, &mut input);
+        self.keep(state, id, input, ended);
     }
 
     /// Keeps what could not be handled yet. `ended`: a message has come to its end in what was handled.
@@ -114,13 +121,12 @@ impl Shared {
                 session.rests_until = Some(at);
                 return ended;
             }
-            let bytes = match session.waiting.pop_front() {
+            match session.waiting.pop_front() {
                 Some(message) => {
                     if session.waiting.is_empty() {
                         session.waiting = VecDeque::new();
                     }
                     self.say(state, id, message);
-                    0
                 }
                 None => {
                     let Some(decoder) = &mut session.decoder else {
@@ -138,7 +144,6 @@ impl Shared {
                         session.decoder = None;
                         session.said_close = matches!(event, Ok(Event::Close(_)));
                     }
-                    let bytes = if let Ok(Event::Binary(frame)) = &event { frame.len() } else { 0 };
                     ended |= matches!(event, Ok(Event::Binary(_)));
                     if !session.vitals.is_closing() {
                         self.act(state, id, inbound::judge(event));
@@ -146,12 +151,11 @@ impl Shared {
                         self.end(state, id);
                         return ended;
                     }
-                    bytes
                 }
-            };
+            }
             let now = Instant::now();
             if let Some(session) = state.sessions.get_mut(&id) {
-                session.budget.spend(rate, now - begun, bytes, now);
+                session.budget.spend(rate, budget::message(now - begun), now);
             }
             begun = now;
         }
@@ -181,19 +185,36 @@ impl Shared {
 
     /// Gives a session's message to its room.
     fn say(self: &Rc<Self>, state: &mut State, id: SessionId, message: Message) {
+        let (rate, received) = (self.setup.max_messages_per_second, state.received);
         let Some(session) = state.sessions.get_mut(&id) else { return };
-        match &message {
+        let mut message = message;
+        match &mut message {
             // The resync answers. A message may ask a thousand times, and each answer takes time to make.
             Message::SyncStep1(_) | Message::QueryAwareness if session.outbox.is_behind() => return,
+            Message::SyncStep1(vector) => {
+                // A difference takes the CRDT's time, the whole document only a look.
+                if session.asked.is_some_and(|at| received.saturating_duration_since(at) < DIFFERENCE_EVERY) {
+                    *vector = Bytes::from_static(EMPTY_VECTOR);
+                } else {
+                    session.asked = Some(received);
+                }
+            }
             Message::Update(_) => self.setup.metrics.updates_received.inc(),
-            Message::Awareness(body) => match session.presences.judge(body) {
-                Judgement::Take => {}
-                Judgement::Skip => return self.setup.metrics.limited(Limited::Presences),
-                Judgement::TooLarge => return self.close(state, id, Refusal::huge_presence()),
-            },
+            Message::Awareness(body) => {
+                session.budget.spend(rate, budget::presence(body.len()), received);
+                match session.presences.judge(body) {
+                    Judgement::Take => {}
+                    Judgement::Skip => return self.setup.metrics.limited(Limited::Presences),
+                    Judgement::TooLarge => return self.close(state, id, Refusal::huge_presence()),
+                }
+            }
             _ => {}
         }
-        let document = session.document.clone();
+        let (document, before) = (session.document.clone(), session.outbox.content_bytes());
         self.input(state, &document, Input::Message { session: id, message });
+        if let Some(session) = state.sessions.get_mut(&id) {
+            let answered = session.outbox.content_bytes().saturating_sub(before);
+            session.budget.spend(rate, budget::bytes(answered), received);
+        }
     }
 }
