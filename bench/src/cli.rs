@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
+use crate::attack::{self, Attack};
 use crate::report::Report;
 use crate::scenario::{self, Settings};
 use crate::subject::Kind;
@@ -20,7 +21,7 @@ use crate::{cores, floor};
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// S1 to S9; all of them without.
+    /// S1 to S9, H1, SOAK; without, all of them but SOAK, which needs minutes.
     scenarios: Vec<String>,
     /// Also Hocuspocus with its Redis extension and Socket.IO with its Redis adapter, one after the other.
     #[arg(long)]
@@ -42,6 +43,17 @@ enum Command {
         #[arg(long)]
         seconds: u64,
     },
+    /// An attacker of H1; goes on until it is killed.
+    #[command(hide = true)]
+    Attack {
+        attack: Attack,
+        #[arg(long)]
+        address: SocketAddr,
+        #[arg(long)]
+        prefix: String,
+        #[arg(long)]
+        documents: usize,
+    },
 }
 
 /// Parses the arguments and does what they say. Returns how many of the gateway's figures missed their target.
@@ -49,7 +61,7 @@ pub fn run() -> Result<usize> {
     let arguments = Arguments::parse();
     let known = |name: &String| scenario::ALL.iter().any(|(known, _)| known == name);
     if let Some(unknown) = arguments.scenarios.iter().find(|name| !known(name)) {
-        anyhow::bail!("there is no scenario {unknown}; there are S1 to S9");
+        anyhow::bail!("there is no scenario {unknown}; there are S1 to S9, H1 and SOAK");
     }
     cores::stay_on(cores::LOAD)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -57,6 +69,10 @@ pub fn run() -> Result<usize> {
         match arguments.command {
             Some(Command::Worker { prefix, addresses, seconds }) => {
                 scenario::work(prefix, addresses, Duration::from_secs(seconds)).await?;
+                Ok(0)
+            }
+            Some(Command::Attack { attack, address, prefix, documents }) => {
+                attack::run(attack, address, &prefix, documents).await?;
                 Ok(0)
             }
             None => measure(&arguments).await,
@@ -72,7 +88,9 @@ async fn measure(arguments: &Arguments) -> Result<usize> {
     let settings = Settings { kinds, length: Duration::from_secs(arguments.seconds) };
     let mut report = Report::new(floor)?;
     for (name, what) in scenario::ALL {
-        if arguments.scenarios.is_empty() || arguments.scenarios.iter().any(|wanted| wanted == name) {
+        // A soak of seconds says nothing.
+        let every = arguments.scenarios.is_empty() && *name != "SOAK";
+        if every || arguments.scenarios.iter().any(|wanted| wanted == name) {
             println!("{name}   {what}");
             report.begin(name)?;
             scenario::run(name, &settings, &mut report).await?;

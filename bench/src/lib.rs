@@ -2,9 +2,11 @@
 //!
 //! - `scenario`: what is loaded and measured; `report`: the figures
 //! - `crowd`, `client`: simulated people; `ledger`: who wrote what and who has it
+//! - `attack`: clients that mean harm
 //! - `dialect`, `wire`, `edit`: what they say, and the bytes of it
 //! - `subject`: the servers; `process`, `cores`, `floor`: what they cost
 
+pub mod attack;
 pub mod cli;
 pub mod client;
 pub mod cores;

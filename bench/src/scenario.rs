@@ -12,8 +12,10 @@ mod connect;
 mod crowd;
 mod documents;
 mod fanout;
+mod hostile;
 mod idle;
 mod presence;
+mod soak;
 
 pub use self::crowd::work;
 
@@ -35,6 +37,8 @@ pub const ALL: &[(&str, &str)] = &[
     ("S7", "CPU time of a connection until it is in sync"),
     ("S8", "1,000 open documents of the automerge-paper trace's size"),
     ("S9", "150,000 connections over several processes"),
+    ("H1", "100 documents x 10 clients x 1 update/s, alone and beside each attack"),
+    ("SOAK", "70 % of a core, people coming and going, for --seconds: memory"),
 ];
 
 /// Runs one scenario.
@@ -49,6 +53,8 @@ pub async fn run(name: &str, settings: &Settings, report: &mut Report) -> Result
         "S7" => connect::run(settings, report).await,
         "S8" => documents::run(settings, report).await,
         "S9" => crowd::run(settings, report).await,
+        "H1" => hostile::run(settings, report).await,
+        "SOAK" => soak::run(settings, report).await,
         _ => anyhow::bail!("there is no scenario {name}"),
     }
 }

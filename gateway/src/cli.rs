@@ -78,6 +78,24 @@ pub struct Args {
     /// container's limit, or none.
     #[arg(long, env = "EDITORCLUSTER_MAX_MEMORY_BYTES", value_name = "BYTES")]
     pub max_memory_bytes: Option<u64>,
+    /// Connections that have not sent their request at most; for a further one, the oldest of the address that has most
+    /// of them is ended.
+    #[arg(long, env = "EDITORCLUSTER_MAX_HANDSHAKES", default_value_t = 4096, value_name = "N")]
+    pub max_handshakes: usize,
+    /// A client must have sent the head of its request within this time, e.g. 10s.
+    #[arg(long, env = "EDITORCLUSTER_HEAD_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "TIME")]
+    pub head_timeout: Duration,
+    /// A session whose client was not heard for this long is ended; it is pinged before. Also for a message that does
+    /// not come to its end; a long one has a second more for each 16 KiB.
+    #[arg(long, env = "EDITORCLUSTER_IDLE_TIMEOUT", default_value = "45s", value_parser = duration, value_name = "TIME")]
+    pub idle_timeout: Duration,
+    /// A session that takes nothing for this long, though something waits for it, is closed (1013).
+    #[arg(long, env = "EDITORCLUSTER_STUCK_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "TIME")]
+    pub stuck_timeout: Duration,
+    /// Messages of one session a second; four times as many at once. One that takes long or is long counts as several.
+    /// A session beyond that waits, and nothing of what it says is lost.
+    #[arg(long, env = "EDITORCLUSTER_MAX_MESSAGES_PER_SECOND", default_value_t = 1000, value_name = "N")]
+    pub max_messages_per_second: u32,
     /// Bytes of one WebSocket message at most; a larger one closes its socket (1009).
     #[arg(long, env = "EDITORCLUSTER_MAX_MESSAGE_BYTES", default_value_t = 16 << 20, value_name = "BYTES")]
     pub max_message_bytes: usize,

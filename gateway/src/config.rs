@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use crate::cli::{self, Args};
 use crate::memory;
 use crate::room::{Durability, Limits};
+use crate::shard::Patience;
 
 /// Which parts of the gateway run in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -53,7 +54,11 @@ pub struct Config {
     pub max_connections: usize,
     /// None: no limit.
     pub max_memory_bytes: Option<u64>,
+    pub max_handshakes: usize,
+    pub head_timeout: Duration,
+    pub patience: Patience,
     pub max_message_bytes: usize,
+    pub max_messages_per_second: f64,
     pub settle: Duration,
     pub drain_window: Duration,
 }
@@ -72,6 +77,22 @@ impl TryFrom<Args> for Config {
         };
         ensure!((1..=1024).contains(&shards), "--shards is {shards}; write a number from 1 to 1024");
         ensure!(args.max_connections > 0, "--max-connections is 0; write how many WebSockets may be open");
+        ensure!(
+            args.max_handshakes > 0,
+            "--max-handshakes is 0; write how many connections may wait for their request"
+        );
+        ensure!(
+            args.max_messages_per_second > 0,
+            "--max-messages-per-second is 0; write how many messages of one session are handled each second"
+        );
+        for (flag, time) in [
+            ("--head-timeout", args.head_timeout),
+            ("--idle-timeout", args.idle_timeout),
+            ("--stuck-timeout", args.stuck_timeout),
+        ] {
+            // Sessions are looked after once a second.
+            ensure!(time >= Duration::from_secs(1), "{flag} must be at least 1s");
+        }
         ensure!(args.max_message_bytes >= 1024, "--max-message-bytes must be at least 1024");
         ensure!(args.max_document_bytes >= 1024, "--max-document-bytes must be at least 1024");
         ensure!(args.database_connections > 0, "--database-connections is 0; write at least 1");
@@ -92,7 +113,11 @@ impl TryFrom<Args> for Config {
             },
             max_connections: args.max_connections,
             max_memory_bytes: args.max_memory_bytes.or_else(memory::default_limit),
+            max_handshakes: args.max_handshakes,
+            head_timeout: args.head_timeout,
+            patience: Patience { idle: args.idle_timeout, stuck: args.stuck_timeout },
             max_message_bytes: args.max_message_bytes,
+            max_messages_per_second: f64::from(args.max_messages_per_second),
             settle: args.settle.unwrap_or(match args.target {
                 Target::Socket => Duration::from_secs(5),
                 // Nobody balances load over these, and Ctrl-C should be quick.
@@ -193,5 +218,7 @@ mod tests {
         assert!(refusal("--database-url postgres://x").contains("--redis-url"));
         assert!(refusal("--shards 0").contains("from 1"));
         assert!(refusal("--settle 5").contains("20s"));
+        assert!(refusal("--idle-timeout 10ms").contains("1s"));
+        assert!(refusal("--max-messages-per-second 0").contains("each second"));
     }
 }

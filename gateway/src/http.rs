@@ -2,9 +2,11 @@
 //! shard. Everything else is served here by the HTTP router.
 //!
 //! - `head`: what a request asks for
+//! - `lobby`, `places`: how many connections may be no session, and who goes first
 //! - `rewind`: gives the bytes read so far to the router
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,19 +18,26 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use self::head::Head;
+use self::head::{Head, MAX_HEAD_BYTES};
+use self::places::{Place, Places};
 use self::rewind::Rewind;
 use crate::drain::Lifecycle;
 use crate::memory::Memory;
-use crate::metrics::Metrics;
+use crate::metrics::{Limited, Metrics};
 use crate::protocol::websocket;
 use crate::shard::{Command, NewSocket, Shards};
 
 pub mod head;
+mod lobby;
+mod places;
 mod rewind;
 
-/// A client has this long to send the head of its request, so that half-open connections do not pile up.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request must be answered, and its answer taken, within this time: the editor's files over a slow line.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// For each so many handshakes that may wait, one request to the router may be under way: it holds a file in memory.
+const HANDSHAKES_PER_REQUEST: usize = 16;
+/// So many connections that are no session are ended when a new one cannot be taken.
+const CLEAR: usize = 64;
 /// After an error of accept, such as too many open files: waiting is better than spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -40,22 +49,33 @@ pub(crate) struct Public {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_connections: usize,
     pub(crate) memory: Arc<Memory>,
+    /// Connections that may wait for the head of their request.
+    pub(crate) max_handshakes: usize,
+    /// A client has this long to send it.
+    pub(crate) head_timeout: Duration,
 }
 
 /// Takes connections until the process ends.
 pub(crate) async fn serve(listener: TcpListener, public: Public) {
+    let metrics = &public.metrics;
+    let (count, gauge) = (public.max_handshakes, metrics.handshakes.clone());
+    let handshakes = Places::new(count, Limited::Handshakes, Some(gauge), metrics.clone());
+    let requests = Places::new(count.div_ceil(HANDSHAKES_PER_REQUEST), Limited::Requests, None, metrics.clone());
     let public = Arc::new(public);
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let public = public.clone();
+            Ok((stream, peer)) => {
+                let (public, requests) = (public.clone(), requests.clone());
+                let place = handshakes.take(peer.ip());
                 tokio::spawn(async move {
                     // A client that goes away is no event.
-                    let _ = public.connection(stream).await;
+                    let _ = public.connection(stream, peer.ip(), place, &requests).await;
                 });
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot take a connection");
+                handshakes.clear(CLEAR);
+                requests.clear(CLEAR);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -63,13 +83,39 @@ pub(crate) async fn serve(listener: TcpListener, public: Public) {
 }
 
 impl Public {
-    async fn connection(&self, mut stream: TcpStream) -> io::Result<()> {
+    async fn connection(
+        &self,
+        mut stream: TcpStream,
+        peer: IpAddr,
+        mut place: Place,
+        requests: &Arc<Places>,
+    ) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let mut read = BytesMut::new();
-        let Ok(head) = timeout(HEAD_TIMEOUT, read_head(&mut stream, &mut read)).await else { return Ok(()) };
+        let head = tokio::select! {
+            () = place.lost() => return Ok(()),
+            head = timeout(self.head_timeout, read_head(&mut stream, &mut read)) => head,
+        };
+        drop(place);
+        let Ok(head) = head else {
+            self.metrics.limited(Limited::HeadTimeout);
+            return Ok(());
+        };
         match head? {
             Head::Incomplete => Ok(()),
-            Head::Other => self.http(Rewind::new(read.freeze(), stream)).await,
+            Head::Other => {
+                let mut place = requests.take(peer);
+                tokio::select! {
+                    () = place.lost() => Ok(()),
+                    served = timeout(REQUEST_TIMEOUT, self.http(Rewind::new(read.freeze(), stream))) => match served {
+                        Ok(served) => served,
+                        Err(_) => {
+                            self.metrics.limited(Limited::Requests);
+                            Ok(())
+                        }
+                    },
+                }
+            }
             Head::Bad(sentence) => refuse(stream, "400 Bad Request", "", sentence).await,
             Head::Session { document, key, length } => {
                 let Some(shards) = &self.shards else {
@@ -79,9 +125,11 @@ impl Public {
                     return refuse(stream, UNAVAILABLE, RETRY, "this gateway is ending; connect again").await;
                 }
                 if self.metrics.connections.get() >= self.max_connections as i64 {
+                    self.metrics.limited(Limited::Connections);
                     return refuse(stream, UNAVAILABLE, RETRY, "this gateway has as many connections as it may").await;
                 }
                 if self.memory.is_short() {
+                    self.metrics.limited(Limited::Memory);
                     return refuse(stream, UNAVAILABLE, RETRY, "this gateway has no memory for more connections").await;
                 }
                 let accept = websocket::accept_key(&key);
@@ -102,7 +150,7 @@ impl Public {
         let service = TowerToHyperService::new(self.router.clone());
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
+            .header_read_timeout(self.head_timeout)
             // The connection carries one request, so that a later WebSocket request on it cannot reach the router.
             .keep_alive(false)
             .serve_connection(TokioIo::new(io), service)
@@ -116,8 +164,13 @@ const RETRY: &str = "Retry-After: 1\r\n";
 
 async fn read_head(stream: &mut TcpStream, read: &mut BytesMut) -> io::Result<Head> {
     loop {
+        let before = read.len();
         if stream.read_buf(read).await? == 0 {
             return Ok(Head::Incomplete);
+        }
+        // A head ends with a line. One that comes byte by byte is not judged from its beginning at every byte.
+        if before > 0 && read.len() < MAX_HEAD_BYTES && !read[before..].contains(&b'\n') {
+            continue;
         }
         match head::judge(read) {
             Head::Incomplete => {}

@@ -15,6 +15,8 @@ pub enum BadMessage {
     TooLarge,
     /// Not a WebSocket frame that a client may send.
     Frame,
+    /// More messages in one frame than a client may send.
+    TooMany,
 }
 
 impl BadMessage {
@@ -25,6 +27,70 @@ impl BadMessage {
             Self::Undecodable => "undecodable",
             Self::TooLarge => "too_large",
             Self::Frame => "frame",
+            Self::TooMany => "too_many",
+        }
+    }
+}
+
+/// What a limit has stopped or slowed down. The label's values are in one place so that they stay few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// A connection that did not send the head of its request in time.
+    HeadTimeout,
+    /// A connection that had sent no whole head when its place was needed.
+    Handshakes,
+    /// An HTTP request that was not answered in time, or whose place was needed.
+    Requests,
+    /// A WebSocket that was refused because the gateway is full.
+    Connections,
+    /// A WebSocket that was refused because the process's memory is short.
+    Memory,
+    /// A session whose client was not heard any more.
+    Silent,
+    /// A session that took nothing.
+    Stuck,
+    /// A session whose message did not come to its end in time.
+    SlowMessage,
+    /// A session that was no longer read for a while, because of what it asked.
+    Rate,
+    /// A session that did not keep up: it gets a difference later.
+    Behind,
+    /// A presence that was not taken, because its session tells of too many.
+    Presences,
+    /// A session whose unfinished message no longer fitted into the memory for those of all.
+    Unfinished,
+}
+
+impl Limited {
+    const ALL: [Self; 12] = [
+        Self::HeadTimeout,
+        Self::Handshakes,
+        Self::Requests,
+        Self::Connections,
+        Self::Memory,
+        Self::Silent,
+        Self::Stuck,
+        Self::SlowMessage,
+        Self::Rate,
+        Self::Behind,
+        Self::Presences,
+        Self::Unfinished,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::HeadTimeout => "head_timeout",
+            Self::Handshakes => "handshakes",
+            Self::Requests => "requests",
+            Self::Connections => "connections",
+            Self::Memory => "memory",
+            Self::Silent => "silent",
+            Self::Stuck => "stuck",
+            Self::SlowMessage => "slow_message",
+            Self::Rate => "rate",
+            Self::Behind => "behind",
+            Self::Presences => "presences",
+            Self::Unfinished => "unfinished",
         }
     }
 }
@@ -45,6 +111,11 @@ pub struct Metrics {
     pub memory_limit_bytes: IntGauge,
     bad_messages: IntCounterVec,
     closes: IntCounterVec,
+    limited: IntCounterVec,
+    /// Connections that have not sent a whole head yet.
+    pub handshakes: IntGauge,
+    /// Bytes of messages that have not come to their end, in all sessions.
+    pub unfinished_bytes: IntGauge,
 }
 
 /// From a local round trip to a log that is in trouble.
@@ -75,6 +146,11 @@ impl Metrics {
                 .buckets(DELIVERY_BUCKETS.to_vec()),
         )?;
         registry.register(Box::new(delivery.clone()))?;
+        let limited = labelled("limited_total", "What a limit has stopped or slowed down.", "reason")?;
+        for reason in Limited::ALL {
+            // There from the start, so that a rate can be taken of the first one.
+            limited.with_label_values(&[reason.label()]);
+        }
         Ok(Self {
             connections: gauge("connections", "Open WebSocket sessions.")?,
             documents: gauge("documents", "Open rooms.")?,
@@ -94,6 +170,9 @@ impl Metrics {
             )?,
             bad_messages: labelled("bad_messages_total", "Messages that closed their session.", "reason")?,
             closes: labelled("closes_total", "Sessions that the gateway closed.", "code")?,
+            limited,
+            handshakes: gauge("handshakes", "Connections that have not sent a whole request head.")?,
+            unfinished_bytes: gauge("unfinished_bytes", "Bytes of messages that have not come to their end.")?,
             registry,
         })
     }
@@ -105,6 +184,10 @@ impl Metrics {
     /// A session that the gateway closed with this code.
     pub fn closed(&self, code: u16) {
         self.closes.with_label_values(&[code.to_string()]).inc();
+    }
+
+    pub fn limited(&self, reason: Limited) {
+        self.limited.with_label_values(&[reason.label()]).inc();
     }
 
     /// Everything in Prometheus' text format.
@@ -123,6 +206,7 @@ mod tests {
         metrics.connections.set(3);
         metrics.bad_message(BadMessage::Text);
         metrics.closed(1003);
+        metrics.limited(Limited::Rate);
         let page = metrics.render().unwrap();
         for line in [
             "editorcluster_connections 3",
@@ -137,6 +221,10 @@ mod tests {
             "editorcluster_memory_limit_bytes 0",
             "editorcluster_bad_messages_total{reason=\"text\"} 1",
             "editorcluster_closes_total{code=\"1003\"} 1",
+            "editorcluster_limited_total{reason=\"rate\"} 1",
+            "editorcluster_limited_total{reason=\"stuck\"} 0",
+            "editorcluster_handshakes 0",
+            "editorcluster_unfinished_bytes 0",
         ] {
             assert!(page.lines().any(|have| have == line), "{line} is missing in\n{page}");
         }

@@ -84,6 +84,8 @@ pub async fn run(config: Config) -> Result<Running> {
                 store: store.clone(),
                 limits: config.limits.clone(),
                 max_message_bytes: config.max_message_bytes,
+                max_messages_per_second: config.max_messages_per_second,
+                patience: config.patience,
                 metrics: metrics.clone(),
             };
             let shards = Arc::new(Shards::start(config.shards, setup).await?);
@@ -104,6 +106,8 @@ pub async fn run(config: Config) -> Result<Running> {
         metrics: metrics.clone(),
         max_connections: config.max_connections,
         memory,
+        max_handshakes: config.max_handshakes,
+        head_timeout: config.head_timeout,
     };
     tasks.spawn(http::serve(public_listener, public));
     tracing::info!(%public_addr, %admin_addr, shards = config.shards, "started");

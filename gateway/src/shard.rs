@@ -8,7 +8,7 @@
 //! - `rooms`: the rooms' inputs and effects
 //! - `calls`: the effects that ask the log or the database
 //! - `wakes`: the rooms' timers
-//! - `session`: one socket's task; `outbox`: what waits to be written to it; `inbound`: what its frames mean
+//! - `session`: one socket's task, and what it may ask; `outbox`: what waits to be written to it; `inbound`: what its frames mean
 //! - `sweep`, `vitals`: pings, and the end of connections that are dead or stuck
 //! - `closing`: a shard's part of the drain
 
@@ -23,6 +23,7 @@ use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use self::state::Shared;
+pub use self::vitals::Patience;
 use crate::bus::redis::RedisBus;
 use crate::bus::sqlite::SqliteLog;
 use crate::bus::{Bus, Events};
@@ -65,6 +66,9 @@ pub struct Setup {
     pub store: Arc<dyn Store>,
     pub limits: Limits,
     pub max_message_bytes: usize,
+    /// Of one session.
+    pub max_messages_per_second: f64,
+    pub patience: Patience,
     pub metrics: Arc<Metrics>,
 }
 

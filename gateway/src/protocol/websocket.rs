@@ -33,6 +33,8 @@ pub enum FrameError {
     NotUtf8,
     #[error("the message is larger than this server takes")]
     TooLarge,
+    #[error("the message has more than {MAX_FRAGMENTS} fragments")]
+    TooManyFragments,
 }
 
 impl FrameError {
@@ -40,7 +42,7 @@ impl FrameError {
         match self {
             Self::Protocol(_) => 1002,
             Self::NotUtf8 => 1007,
-            Self::TooLarge => 1009,
+            Self::TooLarge | Self::TooManyFragments => 1009,
         }
     }
 }
@@ -82,18 +84,28 @@ pub fn close_payload(code: u16, reason: &str) -> Bytes {
     out.freeze()
 }
 
+/// Fragments of one message at most: of the largest message in pieces of 1 KiB. Without a bound one of empty fragments
+/// would never end.
+const MAX_FRAGMENTS: usize = 16 << 10;
+
 /// Takes the frames of one client out of its byte stream. After an error it must not be used again.
 #[derive(Debug)]
 pub struct Decoder {
     max_message: usize,
     /// The fragments so far of a message that is not yet whole.
     partial: Option<BytesMut>,
+    fragments: usize,
 }
 
 impl Decoder {
     /// Messages of more than `max_message` bytes are refused as soon as a header says so.
     pub fn new(max_message: usize) -> Self {
-        Self { max_message, partial: None }
+        Self { max_message, partial: None, fragments: 0 }
+    }
+
+    /// Bytes of a message whose last fragment has not come; None: there is no such message.
+    pub fn partial(&self) -> Option<usize> {
+        self.partial.as_ref().map(BytesMut::len)
     }
 
     /// The next event at the front of `input`; None: more bytes are needed.
@@ -143,9 +155,16 @@ impl Decoder {
                 None => payload,
             };
             if fin {
+                self.fragments = 0;
                 return Ok(Some(Event::Binary(message.freeze())));
             }
-            self.partial = Some(message);
+            self.fragments += 1;
+            if self.fragments > MAX_FRAGMENTS {
+                return Err(FrameError::TooManyFragments);
+            }
+            // An own copy: a few bytes must not keep the whole buffer that they came in.
+            let kept = self.fragments > 1;
+            self.partial = Some(if kept { message } else { BytesMut::from(&message[..]) });
         }
     }
 

@@ -41,7 +41,13 @@ pub enum DecodeError {
     NotJson(u64),
     #[error("{0} bytes follow the end of the awareness update")]
     TrailingBytes(usize),
+    #[error("the frame holds more than {MAX_MESSAGES} messages")]
+    TooMany,
 }
+
+/// Messages of one frame at most. Clients send one; without a bound a frame of one-byte messages would take forty times
+/// its size.
+pub const MAX_MESSAGES: usize = 1024;
 
 /// All the messages of one frame, or an error if any of it is not a message.
 pub fn decode_all(frame: Bytes) -> Result<Vec<Message>, DecodeError> {
@@ -51,6 +57,9 @@ pub fn decode_all(frame: Bytes) -> Result<Vec<Message>, DecodeError> {
     let mut reader = Reader::new(&frame);
     let mut messages = Vec::new();
     while !reader.is_empty() {
+        if messages.len() == MAX_MESSAGES {
+            return Err(DecodeError::TooMany);
+        }
         messages.push(decode(&frame, &mut reader)?);
     }
     Ok(messages)
@@ -153,6 +162,8 @@ mod tests {
             (&[2, 1, 0], Err(DecodeError::UnknownAuth(1))),
             (&[4, 0], Err(DecodeError::UnknownType(4))),
             (&[3, 9], Err(DecodeError::UnknownType(9))),
+            (&[3; MAX_MESSAGES], Ok(vec![Message::QueryAwareness; MAX_MESSAGES])),
+            (&[3; MAX_MESSAGES + 1], Err(DecodeError::TooMany)),
         ] {
             assert_eq!(decode_all(Bytes::copy_from_slice(frame)), expected, "{frame:?}");
         }

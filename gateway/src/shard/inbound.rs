@@ -41,6 +41,19 @@ impl Refusal {
         Self { code: 1013, text: "the connection takes no data; connect again".to_owned(), bad: None }
     }
 
+    pub(super) fn slow_message() -> Self {
+        Self { code: 1008, text: "the message does not come to its end".to_owned(), bad: None }
+    }
+
+    /// Its unfinished message has to go so that there is memory for others'.
+    pub(super) fn unfinished() -> Self {
+        Self { code: 1013, text: "too many long messages at the moment; connect again".to_owned(), bad: None }
+    }
+
+    pub(super) fn huge_presence() -> Self {
+        Self::bad(1009, BadMessage::TooLarge, "a presence is larger than this server takes")
+    }
+
     pub(super) fn room_failed() -> Self {
         Self { code: 1011, text: "the document failed in this gateway".to_owned(), bad: None }
     }
@@ -75,6 +88,7 @@ pub(super) fn judge(event: Result<Event, FrameError>) -> Inbound {
                 | DecodeError::Empty
                 | DecodeError::NotJson(_)
                 | DecodeError::TrailingBytes(_) => Refusal::bad(1007, BadMessage::Undecodable, error),
+                DecodeError::TooMany => Refusal::bad(1008, BadMessage::TooMany, error),
             }),
         },
         Ok(Event::Text) => {
@@ -84,7 +98,11 @@ pub(super) fn judge(event: Result<Event, FrameError>) -> Inbound {
         Ok(Event::Pong(_)) => Inbound::Pong,
         Ok(Event::Close(code)) => Inbound::Closing(code.unwrap_or(1000)),
         Err(error) => {
-            let bad = if error == FrameError::TooLarge { BadMessage::TooLarge } else { BadMessage::Frame };
+            let bad = match error {
+                FrameError::TooLarge => BadMessage::TooLarge,
+                FrameError::TooManyFragments => BadMessage::TooMany,
+                FrameError::Protocol(_) | FrameError::NotUtf8 => BadMessage::Frame,
+            };
             Inbound::Refused(Refusal::bad(error.code(), bad, error))
         }
     }
@@ -115,6 +133,8 @@ mod tests {
             (binary(&[0, 2, 5, 1]), 1007, BadMessage::Undecodable),
             (binary(&[]), 1007, BadMessage::Undecodable),
             (Err(FrameError::TooLarge), 1009, BadMessage::TooLarge),
+            (Err(FrameError::TooManyFragments), 1009, BadMessage::TooMany),
+            (binary(&[3; 2000]), 1008, BadMessage::TooMany),
             (Err(FrameError::Protocol("x")), 1002, BadMessage::Frame),
         ] {
             let shown = format!("{event:?}");

@@ -10,8 +10,11 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 
-/// Queued bytes of one kind from which on a session is behind.
+/// Queued bytes of one kind from which on a session is behind, or for answers no longer read.
 const LIMIT_BYTES: usize = 8 << 20;
+/// What a queued frame takes besides its bytes: its place in the queue and its allocation. Without it the limit would be
+/// a multiple of what it says for a document of small edits.
+const FRAME_BYTES: usize = 64;
 /// Queued frames from which on the session is not read: what it asks has small answers, but many.
 const LIMIT_FRAMES: usize = 4096;
 /// Slices of one vectored write.
@@ -34,6 +37,7 @@ pub(super) struct Outbox {
     frames: VecDeque<Bytes>,
     live_bytes: usize,
     content_bytes: usize,
+    answer_bytes: usize,
     behind: bool,
     /// When the oldest update in here came in, and how many there are: for the delivery time.
     oldest: Option<Instant>,
@@ -50,18 +54,18 @@ pub(super) struct Delivered {
 impl Outbox {
     /// Queues a frame; false: it was left out, the session is behind.
     pub(super) fn push(&mut self, frame: Bytes, kind: Kind) -> bool {
-        let counted = match kind {
-            Kind::Live => Some(&mut self.live_bytes),
-            Kind::Content => Some(&mut self.content_bytes),
-            Kind::Answer => None,
+        let bytes = match kind {
+            Kind::Live => &mut self.live_bytes,
+            Kind::Content => &mut self.content_bytes,
+            Kind::Answer => &mut self.answer_bytes,
         };
-        if let Some(bytes) = counted {
+        if kind != Kind::Answer {
             self.behind |= *bytes > LIMIT_BYTES;
             if self.behind {
                 return false;
             }
-            *bytes += frame.len();
         }
+        *bytes += frame.len() + FRAME_BYTES;
         self.frames.push_back(frame);
         true
     }
@@ -76,13 +80,18 @@ impl Outbox {
         self.frames.is_empty()
     }
 
+    /// What is queued of documents and presence that the client has asked for.
+    pub(super) fn content_bytes(&self) -> usize {
+        self.content_bytes
+    }
+
     pub(super) fn is_behind(&self) -> bool {
         self.behind
     }
 
     /// Whether the session should take what is queued before it is heard again.
     pub(super) fn is_full(&self) -> bool {
-        self.behind || self.frames.len() > LIMIT_FRAMES
+        self.behind || self.frames.len() > LIMIT_FRAMES || self.answer_bytes > LIMIT_BYTES
     }
 
     /// Whether the session was behind and has taken everything: it must be given a resync now.
@@ -122,6 +131,7 @@ impl Outbox {
         }
         self.live_bytes = 0;
         self.content_bytes = 0;
+        self.answer_bytes = 0;
         // An idle connection owns no buffer.
         self.frames.shrink_to(4);
         Ok(progress)
@@ -210,6 +220,23 @@ mod tests {
         assert!(outbox.is_full());
         drain(&mut outbox);
         assert!(!outbox.is_full());
+    }
+
+    #[test]
+    fn a_few_large_answers_make_the_outbox_full_until_they_are_taken() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.push(vec![0; LIMIT_BYTES].into(), Kind::Answer));
+        assert!(outbox.is_full());
+        assert!(outbox.push(Bytes::from_static(b"live"), Kind::Live));
+        drain(&mut outbox);
+        assert!(!outbox.is_full());
+    }
+
+    #[test]
+    fn many_small_edits_put_a_session_behind_though_their_bytes_are_few() {
+        let mut outbox = Outbox::default();
+        let taken = (0..LIMIT_BYTES).take_while(|_| outbox.push(Bytes::from_static(b"x"), Kind::Live)).count();
+        assert!(taken <= LIMIT_BYTES / FRAME_BYTES + 1);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A session: one socket, its task, and what the shard keeps for it.
 //!
-//! - `reading`: from the socket to the room
+//! - `reading`: from the socket to the room; `budget`: how much of that; `presences`: whom it may tell of
 //! - `writing`: from the room to the socket, and the session's end
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Instant;
@@ -13,14 +14,19 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
+use self::budget::Budget;
+use self::presences::Presences;
 use super::inbound::Refusal;
 use super::outbox::Outbox;
 use super::state::Shared;
-use super::vitals::{Care, Vitals};
+use super::vitals::{Care, Doing, Patience, Vitals};
 use super::{NewSocket, Open};
 use crate::protocol::websocket::Decoder;
+use crate::protocol::yjs::Message;
 use crate::room::SessionId;
 
+mod budget;
+mod presences;
 mod reading;
 mod writing;
 
@@ -34,6 +40,12 @@ pub(super) struct Session {
     /// Tells the task that what it must wait for has changed.
     pub(super) wake: Rc<Notify>,
     vitals: Vitals,
+    budget: Budget,
+    /// It has asked too much: it is heard again then.
+    rests_until: Option<Instant>,
+    presences: Presences,
+    /// When it last was given a difference.
+    asked: Option<Instant>,
     /// None once everything was written behind a close frame: dropping it has told the client.
     writer: Option<Rc<OwnedWriteHalf>>,
     blocked: bool,
@@ -42,8 +54,12 @@ pub(super) struct Session {
     decoder: Option<Decoder>,
     /// The client's close frame has come.
     said_close: bool,
-    /// The beginning of a frame. An idle session owns no buffer.
+    /// Messages that wait until the session has rested.
+    waiting: VecDeque<Message>,
+    /// The beginning of a frame, and all that came behind while the session rests. An idle session owns no buffer.
     rest: BytesMut,
+    /// What of it counts as unfinished in the metrics.
+    unfinished: usize,
     _open: Open,
 }
 
@@ -51,13 +67,13 @@ impl Session {
     /// Whether the socket is read. A session that does not take what it is sent is not heard either: its answers
     /// would have no bound.
     pub(super) fn is_read(&self) -> bool {
-        !self.paused && !self.outbox.is_full()
+        !self.paused && !self.outbox.is_full() && self.rests_until.is_none()
     }
 
     /// What its connection needs now.
-    pub(super) fn care(&mut self, now: Instant) -> Option<Care> {
-        let read = self.is_read();
-        self.vitals.care(!self.outbox.is_empty(), read, now)
+    pub(super) fn care(&mut self, patience: Patience, now: Instant) -> Option<Care> {
+        let doing = Doing { waiting: !self.outbox.is_empty(), read: self.is_read(), unfinished: self.unfinished };
+        self.vitals.care(patience, doing, now)
     }
 }
 
@@ -78,12 +94,18 @@ pub(super) fn start(shared: &Rc<Shared>, socket: NewSocket) {
         paused: false,
         wake: wake.clone(),
         vitals: Vitals::new(now),
+        budget: Budget::new(shared.setup.max_messages_per_second, now),
+        rests_until: None,
+        presences: Presences::default(),
+        asked: None,
         writer: Some(Rc::new(writer)),
         blocked: false,
         dirty: false,
         decoder: Some(Decoder::new(shared.setup.max_message_bytes)),
         said_close: false,
+        waiting: VecDeque::new(),
         rest: BytesMut::new(),
+        unfinished: 0,
         _open: socket.open,
     };
     state.sessions.insert(id, session);
@@ -101,8 +123,10 @@ pub(super) fn start(shared: &Rc<Shared>, socket: NewSocket) {
 /// The session's task: waits for what the session needs now, until it is gone.
 async fn drive(shared: Rc<Shared>, id: SessionId, mut reader: OwnedReadHalf, wake: Rc<Notify>) {
     loop {
-        let (read, writer) = match shared.state.borrow().sessions.get(&id) {
-            Some(session) => (session.is_read(), session.writer.clone().filter(|_| session.blocked)),
+        let (read, writer, rests_until) = match shared.state.borrow().sessions.get(&id) {
+            Some(session) => {
+                (session.is_read(), session.writer.clone().filter(|_| session.blocked), session.rests_until)
+            }
             None => return,
         };
         let writable = async {
@@ -111,9 +135,20 @@ async fn drive(shared: Rc<Shared>, id: SessionId, mut reader: OwnedReadHalf, wak
                 None => std::future::pending().await,
             }
         };
+        let rested = async {
+            match rests_until {
+                // Boxed, so that a session which never rests does not carry a timer.
+                Some(at) => Box::pin(tokio::time::sleep_until(at.into())).await,
+                None => std::future::pending().await,
+            }
+        };
         let ended = tokio::select! {
             biased;
             () = wake.notified() => false,
+            () = rested => {
+                shared.go_on(&mut shared.state.borrow_mut(), id);
+                false
+            }
             result = poll_fn(|cx| shared.poll_read(cx, id, &mut reader)), if read => !matches!(result, Ok(true)),
             result = writable => result.is_err() || shared.flush(&mut shared.state.borrow_mut(), id).is_err(),
         };

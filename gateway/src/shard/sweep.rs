@@ -8,6 +8,7 @@ use tokio::time::MissedTickBehavior;
 use super::inbound::Refusal;
 use super::state::Shared;
 use super::vitals::Care;
+use crate::metrics::Limited;
 use crate::protocol::websocket::Opcode;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -19,13 +20,25 @@ pub(super) async fn run(shared: Rc<Shared>) {
         interval.tick().await;
         let state = &mut *shared.state.borrow_mut();
         state.delivery.flush();
-        let now = Instant::now();
+        let (patience, now) = (shared.setup.patience, Instant::now());
         let sessions = state.sessions.iter_mut();
-        let needy: Vec<_> = sessions.filter_map(|(id, session)| Some((*id, session.care(now)?))).collect();
+        let needy: Vec<_> = sessions.filter_map(|(id, session)| Some((*id, session.care(patience, now)?))).collect();
+        let limited = |reason| shared.setup.metrics.limited(reason);
         for (id, care) in needy {
             match care {
                 Care::Ping => shared.control(state, id, Opcode::Ping, b""),
-                Care::Stuck => shared.close(state, id, Refusal::too_slow()),
+                Care::Stuck => {
+                    limited(Limited::Stuck);
+                    shared.close(state, id, Refusal::too_slow());
+                }
+                Care::SlowMessage => {
+                    limited(Limited::SlowMessage);
+                    shared.close(state, id, Refusal::slow_message());
+                }
+                Care::Silent => {
+                    limited(Limited::Silent);
+                    shared.end(state, id);
+                }
                 Care::Gone => shared.end(state, id),
             }
         }

@@ -80,7 +80,7 @@ async fn a_thousand_questions_in_one_message_are_answered_once_the_first_answers
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_pings_is_answered_to_the_last_one() {
     const PINGS: usize = 20_000;
-    let (gateway, _data) = start_embedded(&[]).await;
+    let (gateway, _data) = start_embedded(&["--max-messages-per-second", "10000"]).await;
     let mut flood = Client::synced(gateway.public_addr, "notes").await;
     for _ in 0..PINGS / 100 {
         flood.ping(100).await;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use gateway::protocol::yjs::{Message, Presence, decode_all, decode_awareness, encode_awareness};
+use gateway::server::Running;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -14,7 +15,7 @@ use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
 use yrs::{Doc, GetString, ReadTxn, StateVector, Text, Transact, Update};
 
-use crate::gateway_process::DEADLINE;
+use crate::gateway_process::{DEADLINE, eventually, metric};
 
 pub(crate) struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -128,6 +129,15 @@ impl Client {
         let updates =
             |client: &Self| client.heard.iter().filter(|message| matches!(message, Message::Update(_))).count();
         self.until(&format!("{count} acknowledgements"), |client| updates(client) >= count).await;
+    }
+
+    /// Takes what the gateway sends, and answers its pings, until a limit has stopped somebody.
+    pub(crate) async fn until_limited(&mut self, reason: &str, gateway: &Running) {
+        let name = format!("editorcluster_limited_total{{reason=\"{reason}\"}}");
+        tokio::select! {
+            () = eventually(reason, async || metric(gateway, &name).await >= 1.0) => {}
+            code = self.closed() => panic!("closed with {code} instead of somebody else for: {reason}"),
+        }
     }
 
     /// Takes what the gateway sends until it closes, and returns the close code (1006: none).

@@ -117,7 +117,9 @@ async fn sessions_documents_and_updates_are_counted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_holds_up_nobody_and_misses_nothing() {
     const EDITS: usize = 96;
-    let (gateway, _data) = start_embedded(&["--checkpoint-after", "1h"]).await;
+    // Ann writes as fast as the gateway can.
+    let flags = ["--checkpoint-after", "1h", "--max-messages-per-second", "1000000"];
+    let (gateway, _data) = start_embedded(&flags).await;
     let mut slow = Client::synced(gateway.public_addr, "notes").await;
     let mut ann = Client::synced(gateway.public_addr, "notes").await;
     let mut bob = Client::synced(gateway.public_addr, "notes").await;

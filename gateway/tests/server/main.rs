@@ -6,5 +6,7 @@ mod draining;
 mod editing;
 mod gateway_process;
 mod http;
+mod limits;
 mod memory;
+mod raw;
 mod two_gateways;

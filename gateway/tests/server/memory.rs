@@ -25,14 +25,15 @@ struct Process {
 
 impl Process {
     async fn start(data: &str) -> Self {
-        let [public, admin] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port().unwrap())));
+        let [public, admin] =
+            [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port().expect("there is a free port"))));
         let child = Command::new(env!("CARGO_BIN_EXE_gateway"))
             .args(["--listen", &public.to_string(), "--admin-listen", &admin.to_string(), "--data-dir", data])
             .args(["--log-level", "error", "--max-memory-bytes", MAX_MEMORY_BYTES])
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .unwrap();
+            .expect("the gateway starts");
         eventually("the process is ready", async || {
             TcpStream::connect(admin).await.is_ok() && get(admin, "/readyz").await.status == 200
         })
@@ -42,19 +43,19 @@ impl Process {
 
     /// The head's lines that answer a WebSocket's request.
     async fn asks_for_a_session(&self) -> Vec<String> {
-        let mut stream = TcpStream::connect(self.public).await.unwrap();
+        let mut stream = TcpStream::connect(self.public).await.expect("the port is open");
         let request = "GET /yjs/another HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.expect("the request is taken");
         let (mut lines, mut head) = (BufReader::new(stream).lines(), Vec::new());
         let read = async {
-            while let Some(line) = lines.next_line().await.unwrap()
+            while let Some(line) = lines.next_line().await.expect("the answer is text")
                 && !line.is_empty()
             {
                 head.push(line);
             }
         };
-        timeout(DEADLINE, read).await.unwrap();
+        timeout(DEADLINE, read).await.expect("the gateway answers");
         head
     }
 

@@ -58,6 +58,15 @@ fn frames_that_break_the_protocol_are_refused_with_their_code() {
 }
 
 #[test]
+fn a_message_of_endless_empty_fragments_is_refused() {
+    let stream = [frame(0x02, b""), frame(0x00, b"").repeat(MAX_FRAGMENTS)].concat();
+    assert_eq!(run([&stream[..]], 100), (vec![], Some(FrameError::TooManyFragments)));
+    let whole = [frame(0x02, b"a"), frame(0x00, b"").repeat(MAX_FRAGMENTS - 1), frame(0x80, b"b")].concat();
+    let twice = [&whole[..], &whole[..]];
+    assert_eq!(run(twice, 100), (vec![Event::Binary(Bytes::from_static(b"ab")); 2], None));
+}
+
+#[test]
 fn text_is_told_and_a_close_without_a_code_is_taken() {
     assert_eq!(run([&frame(0x81, b"x")[..]], 100), (vec![Event::Text], None));
     assert_eq!(run([&frame(0x88, b"")[..]], 100), (vec![Event::Close(None)], None));

@@ -1,24 +1,36 @@
 //! From the socket to the room.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 
-use crate::protocol::websocket::{Event, Opcode};
+use super::budget;
+use super::presences::Judgement;
+use crate::metrics::Limited;
+use crate::protocol::websocket::{Decoder, Event, Opcode};
 use crate::protocol::yjs::Message;
+use crate::room::document::EMPTY_VECTOR;
 use crate::room::{Input, SessionId};
-use crate::shard::inbound::{self, Inbound};
+use crate::shard::inbound::{self, Inbound, Refusal};
 use crate::shard::state::{Shared, State};
 
 /// What one read takes from a socket at most.
 const READ_BYTES: usize = 64 << 10;
+/// A client that asks more often for what it lacks is given the whole document. y-websocket asks when it connects, and
+/// again at an interval of seconds if it is told to.
+const DIFFERENCE_EVERY: Duration = Duration::from_secs(2);
+/// Bytes of unfinished messages of all sessions, beyond which nobody's may grow: room for sixteen of the largest.
+const UNFINISHED_BYTES: i64 = 256 << 20;
+/// Except one that is no longer than this, so that people can type while somebody fills that.
+const UNFINISHED_SPARED: usize = 64 << 10;
 
 impl Shared {
     /// Reads into the shard's scratch buffer and handles it at once. False: the client has ended.
@@ -47,60 +59,119 @@ impl Shared {
         let received = state.received;
         let Some(session) = state.sessions.get_mut(&id) else { return };
         session.vitals.hear(received);
+        session.budget.spend(self.setup.max_messages_per_second, budget::bytes(input.len()), received);
         let mut rest = std::mem::take(&mut session.rest);
-        let left = if rest.is_empty() {
-            self.decode(state, id, input);
-            BytesMut::from(&input[..])
+        if rest.is_empty() {
+            let ended = self.decode(state, id, input);
+            self.keep(state, id, BytesMut::from(&input[..]), ended);
         } else {
             rest.extend_from_slice(input);
-            self.decode(state, id, &mut rest);
+            let ended = self.decode(state, id, &mut rest);
             // A long rest is not copied at every read; a short one does not keep a long buffer.
-            if rest.len() < READ_BYTES { BytesMut::from(&rest[..]) } else { rest }
-        };
-        if let Some(session) = state.sessions.get_mut(&id) {
-            session.rest = left;
+            let rest = if rest.len() < READ_BYTES { BytesMut::from(&rest[..]) } else { rest };
+            self.keep(state, id, rest, ended);
         }
     }
 
-    /// Takes the whole frames out of `input`. Behind our close frame only the client's is looked for: the socket is
-    /// read on so that the client gets our frame and not a reset.
-    fn decode(self: &Rc<Self>, state: &mut State, id: SessionId, input: &mut BytesMut) {
+    /// Handles what has waited while the session had to rest.
+    pub(super) fn go_on(self: &Rc<Self>, state: &mut State, id: SessionId) {
+        let Some(session) = state.sessions.get_mut(&id) else { return };
+        session.rests_until = None;
+        state.received = Instant::now();
+        let mut input = std::mem::take(&mut session.rest);
+        let ended = self.decode(state, id, &mut input);
+        self.keep(state, id, input, ended);
+    }
+
+    /// Keeps what could not be handled yet. `ended`: a message has come to its end in what was handled.
+    fn keep(self: &Rc<Self>, state: &mut State, id: SessionId, rest: BytesMut, ended: bool) {
+        let (metrics, received) = (&self.setup.metrics, state.received);
+        let Some(session) = state.sessions.get_mut(&id) else { return };
+        session.rest = rest;
+        let partial = session.decoder.as_ref().and_then(Decoder::partial);
+        let before = session.unfinished;
+        // What waits for the session to rest is bounded by one read and one message, and was paid for.
+        session.unfinished = if session.rests_until.is_some() { 0 } else { session.rest.len() + partial.unwrap_or(0) };
+        session.vitals.message(ended, session.unfinished > 0 || partial.is_some(), received);
+        if before != session.unfinished {
+            metrics.unfinished_bytes.add(session.unfinished as i64 - before as i64);
+            let (all, own) = (metrics.unfinished_bytes.get(), session.unfinished);
+            if own > before && own > UNFINISHED_SPARED && all > UNFINISHED_BYTES {
+                metrics.limited(Limited::Unfinished);
+                metrics.unfinished_bytes.sub(own as i64);
+                // Nothing that comes now has a meaning: it is the rest of the message.
+                (session.decoder, session.rest, session.unfinished) = (None, BytesMut::new(), 0);
+                self.close(state, id, Refusal::unfinished());
+            }
+        }
+    }
+
+    /// Handles what waits, and then the whole frames in `input`, until the session has to rest. Returns whether a message
+    /// has come to its end.
+    ///
+    /// Behind our close frame only the client's is looked for: the socket is read on so that the client gets our frame
+    /// and not a reset.
+    fn decode(self: &Rc<Self>, state: &mut State, id: SessionId, input: &mut BytesMut) -> bool {
+        let rate = self.setup.max_messages_per_second;
+        let (mut ended, mut begun) = (false, Instant::now());
         loop {
-            let Some(session) = state.sessions.get_mut(&id) else { return };
-            let Some(decoder) = &mut session.decoder else { return input.clear() };
-            let event = match decoder.next(input).transpose() {
-                // An own copy: a room may keep a slice of it, which must not keep the whole buffer.
-                Some(Ok(Event::Binary(frame))) => Ok(Event::Binary(Bytes::copy_from_slice(&frame))),
-                Some(event) => event,
-                None => return,
-            };
-            if matches!(event, Ok(Event::Text | Event::Close(_)) | Err(_)) {
-                // Nothing behind it has a meaning.
-                session.decoder = None;
-                session.said_close = matches!(event, Ok(Event::Close(_)));
+            let Some(session) = state.sessions.get_mut(&id) else { return ended };
+            if let Some(at) = session.budget.rest_until(rate, begun) {
+                self.setup.metrics.limited(Limited::Rate);
+                session.rests_until = Some(at);
+                return ended;
             }
-            if !session.vitals.is_closing() {
-                self.act(state, id, inbound::judge(event));
-            } else if session.said_close && session.writer.is_none() {
-                return self.end(state, id);
+            match session.waiting.pop_front() {
+                Some(message) => {
+                    if session.waiting.is_empty() {
+                        session.waiting = VecDeque::new();
+                    }
+                    self.say(state, id, message);
+                }
+                None => {
+                    let Some(decoder) = &mut session.decoder else {
+                        input.clear();
+                        return ended;
+                    };
+                    let event = match decoder.next(input).transpose() {
+                        // An own copy: a room may keep a slice of it, which must not keep the whole buffer.
+                        Some(Ok(Event::Binary(frame))) => Ok(Event::Binary(Bytes::copy_from_slice(&frame))),
+                        Some(event) => event,
+                        None => return ended,
+                    };
+                    if matches!(event, Ok(Event::Text | Event::Close(_)) | Err(_)) {
+                        // Nothing behind it has a meaning.
+                        session.decoder = None;
+                        session.said_close = matches!(event, Ok(Event::Close(_)));
+                    }
+                    ended |= matches!(event, Ok(Event::Binary(_)));
+                    if !session.vitals.is_closing() {
+                        self.act(state, id, inbound::judge(event));
+                    } else if session.said_close && session.writer.is_none() {
+                        self.end(state, id);
+                        return ended;
+                    }
+                }
             }
+            let now = Instant::now();
+            if let Some(session) = state.sessions.get_mut(&id) {
+                session.budget.spend(rate, budget::message(now - begun), now);
+            }
+            begun = now;
         }
     }
 
     fn act(self: &Rc<Self>, state: &mut State, id: SessionId, inbound: Inbound) {
         match inbound {
             Inbound::Messages(messages) => {
-                let Some(document) = state.sessions.get(&id).map(|session| session.document.clone()) else { return };
-                for message in messages {
-                    let asks = matches!(message, Message::SyncStep1(_) | Message::QueryAwareness);
-                    if asks && state.sessions.get(&id).is_some_and(|session| session.outbox.is_behind()) {
-                        // The resync answers. A message may ask a thousand times, and each answer takes time to make.
-                        continue;
+                let mut messages = messages.into_iter();
+                if let Some(first) = messages.next() {
+                    if messages.len() > 0
+                        && let Some(session) = state.sessions.get_mut(&id)
+                    {
+                        session.waiting.extend(messages);
                     }
-                    if matches!(message, Message::Update(_)) {
-                        self.setup.metrics.updates_received.inc();
-                    }
-                    self.input(state, &document, Input::Message { session: id, message });
+                    self.say(state, id, first);
                 }
             }
             Inbound::Ping(payload) => {
@@ -109,6 +180,41 @@ impl Shared {
             Inbound::Pong => {}
             Inbound::Closing(code) => self.finish(state, id, code, ""),
             Inbound::Refused(refusal) => self.close(state, id, refusal),
+        }
+    }
+
+    /// Gives a session's message to its room.
+    fn say(self: &Rc<Self>, state: &mut State, id: SessionId, message: Message) {
+        let (rate, received) = (self.setup.max_messages_per_second, state.received);
+        let Some(session) = state.sessions.get_mut(&id) else { return };
+        let mut message = message;
+        match &mut message {
+            // The resync answers. A message may ask a thousand times, and each answer takes time to make.
+            Message::SyncStep1(_) | Message::QueryAwareness if session.outbox.is_behind() => return,
+            Message::SyncStep1(vector) => {
+                // A difference takes the CRDT's time, the whole document only a look.
+                if session.asked.is_some_and(|at| received.saturating_duration_since(at) < DIFFERENCE_EVERY) {
+                    *vector = Bytes::from_static(EMPTY_VECTOR);
+                } else {
+                    session.asked = Some(received);
+                }
+            }
+            Message::Update(_) => self.setup.metrics.updates_received.inc(),
+            Message::Awareness(body) => {
+                session.budget.spend(rate, budget::presence(body.len()), received);
+                match session.presences.judge(body) {
+                    Judgement::Take => {}
+                    Judgement::Skip => return self.setup.metrics.limited(Limited::Presences),
+                    Judgement::TooLarge => return self.close(state, id, Refusal::huge_presence()),
+                }
+            }
+            _ => {}
+        }
+        let (document, before) = (session.document.clone(), session.outbox.content_bytes());
+        self.input(state, &document, Input::Message { session: id, message });
+        if let Some(session) = state.sessions.get_mut(&id) {
+            let answered = session.outbox.content_bytes().saturating_sub(before);
+            session.budget.spend(rate, budget::bytes(answered), received);
         }
     }
 }

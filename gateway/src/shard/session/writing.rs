@@ -1,11 +1,13 @@
 //! From the room to the socket, and the session's end.
 
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::metrics::Limited;
 use crate::protocol::websocket::{self, Opcode};
 use crate::protocol::yjs::Message;
 use crate::room::{Input, SessionId};
@@ -40,8 +42,10 @@ impl Shared {
         if session.outbox.is_empty() {
             session.vitals.progress(Instant::now());
         }
+        let was_behind = session.outbox.is_behind();
         let queued = session.outbox.push(frame, kind);
-        if !queued {
+        if !queued && !was_behind {
+            self.setup.metrics.limited(Limited::Behind);
             // It is no longer read.
             session.wake.notify_one();
         }
@@ -79,6 +83,8 @@ impl Shared {
         let Some(session) = state.sessions.get_mut(&id) else { return };
         session.vitals.close(Instant::now());
         session.paused = false;
+        // What it said before does not count any more.
+        session.waiting = VecDeque::new();
         session.wake.notify_one();
         let document = session.document.clone();
         self.leave(state, &document, id);
@@ -127,6 +133,7 @@ impl Shared {
     /// Forgets a session whose connection is gone.
     pub(in crate::shard) fn end(self: &Rc<Self>, state: &mut State, id: SessionId) {
         if let Some(session) = state.sessions.remove(&id) {
+            self.setup.metrics.unfinished_bytes.sub(session.unfinished as i64);
             session.wake.notify_one();
             self.gone.notify_waiters();
             self.leave(state, &session.document, id);
