@@ -23,7 +23,7 @@ const LOAD: f64 = 75.0;
 /// Edits a second and client with which the calibration begins.
 const FIRST_RATE: f64 = 4.0;
 const CALIBRATION: Duration = Duration::from_secs(4);
-const CALIBRATIONS: usize = 5;
+const CALIBRATIONS: usize = 3;
 /// How long one crowd writes before all of it goes and another comes to other documents: what is open would grow
 /// otherwise with what is written.
 const SHIFT: Duration = Duration::from_secs(30);
