@@ -92,9 +92,9 @@ pub struct Args {
     /// A session that takes nothing for this long, though something waits for it, is closed (1013).
     #[arg(long, env = "EDITORCLUSTER_STUCK_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "TIME")]
     pub stuck_timeout: Duration,
-    /// Messages of one session a second; four times as many at once. One that takes long or is long counts as several.
+    /// Messages of one session a second, twice as many at once: ten times what an editor sends while somebody draws. One that takes long or is long counts as several.
     /// A session beyond that waits, and nothing of what it says is lost.
-    #[arg(long, env = "EDITORCLUSTER_MAX_MESSAGES_PER_SECOND", default_value_t = 1000, value_name = "N")]
+    #[arg(long, env = "EDITORCLUSTER_MAX_MESSAGES_PER_SECOND", default_value_t = 500, value_name = "N")]
     pub max_messages_per_second: u32,
     /// Bytes of one WebSocket message at most; a larger one closes its socket (1009).
     #[arg(long, env = "EDITORCLUSTER_MAX_MESSAGE_BYTES", default_value_t = 16 << 20, value_name = "BYTES")]

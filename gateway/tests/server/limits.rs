@@ -211,7 +211,7 @@ async fn sessions_that_are_refused_one_after_the_other_leave_nothing_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_says_too_much_waits_and_loses_nothing() {
     const EDITS: usize = 3000;
-    let (gateway, _data) = start_embedded(&["--max-messages-per-second", "500"]).await;
+    let (gateway, _data) = start_embedded(&[]).await;
     let mut flood = Client::synced(gateway.public_addr, "notes").await;
     let mut reader = Client::synced(gateway.public_addr, "notes").await;
     let edits: Vec<_> = (0..EDITS).map(|_| Message::Update(flood.write_offline("x"))).collect();

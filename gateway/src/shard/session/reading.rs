@@ -26,7 +26,7 @@ use crate::shard::state::{Shared, State};
 const READ_BYTES: usize = 64 << 10;
 /// A client that asks more often for what it lacks is given the whole document. y-websocket asks when it connects, and
 /// again at an interval of seconds if it is told to.
-const DIFFERENCE_EVERY: Duration = Duration::from_secs(2);
+const DIFFERENCE_EVERY: Duration = Duration::from_secs(10);
 /// Bytes of unfinished messages of all sessions, beyond which nobody's may grow: room for sixteen of the largest.
 const UNFINISHED_BYTES: i64 = 256 << 20;
 /// Except one that is no longer than this, so that people can type while somebody fills that.
