@@ -49,6 +49,7 @@ pub struct Config {
     pub web_root: Option<PathBuf>,
     pub shards: usize,
     pub limits: Limits,
+    pub sweep_every: Duration,
     pub max_connections: usize,
     pub max_message_bytes: usize,
     pub settle: Duration,
@@ -71,6 +72,7 @@ impl TryFrom<Args> for Config {
         ensure!(args.max_connections > 0, "--max-connections is 0; write how many WebSockets may be open");
         ensure!(args.max_message_bytes >= 1024, "--max-message-bytes must be at least 1024");
         ensure!(args.max_document_bytes >= 1024, "--max-document-bytes must be at least 1024");
+        ensure!(!args.sweep_every.is_zero(), "--sweep-every is 0; write a time such as 2m");
         ensure!(args.database_connections > 0, "--database-connections is 0; write at least 1");
         Ok(Self {
             storage: storage(&args)?,
@@ -86,7 +88,9 @@ impl TryFrom<Args> for Config {
                     cli::Durability::Log => Durability::Log,
                     cli::Durability::Database => Durability::Database,
                 },
+                without: None,
             },
+            sweep_every: args.sweep_every,
             max_connections: args.max_connections,
             max_message_bytes: args.max_message_bytes,
             settle: args.settle.unwrap_or(match args.target {

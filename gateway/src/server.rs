@@ -15,7 +15,7 @@ use crate::config::{Config, LogBackend, Storage, StoreBackend};
 use crate::drain::Lifecycle;
 use crate::http::{self, Public};
 use crate::metrics::Metrics;
-use crate::shard::{Log, Setup, Shards};
+use crate::shard::{Log, Setup, Shards, orphans};
 use crate::store::Store;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
@@ -85,6 +85,7 @@ pub async fn run(config: Config) -> Result<Running> {
             };
             let shards = Arc::new(Shards::start(config.shards, setup).await?);
             tasks.spawn(reach(shards.clone(), store, lifecycle.clone()));
+            tasks.spawn(orphans::run(shards.clone(), config.sweep_every, config.limits.checkpoint_after));
             Some(shards)
         }
         None => {

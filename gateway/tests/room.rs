@@ -21,6 +21,7 @@ impl Desk {
             backlog_bytes: 1 << 20,
             checkpoint_after: Duration::from_secs(60),
             durability: Durability::Log,
+            without: None,
         };
         Self { room: Room::new(limits, 1), effects: Vec::new() }
     }

@@ -4,6 +4,8 @@
 //! slot. `{`, `}` and `%` of the id itself are percent-encoded; otherwise `a}b` would share the tag of `a`.
 
 const PREFIX: &str = "ec:{";
+/// The pattern of all streams' keys.
+pub(super) const STREAMS: &str = "ec:{*}:log";
 
 pub(super) struct Names {
     pub(super) stream: String,
@@ -31,6 +33,12 @@ pub(super) fn document(channel: &str) -> Option<String> {
     (rest.is_empty() || rest == ":awareness").then(|| decode(tag))
 }
 
+/// The document of a stream's key; None for a key that is not ours.
+pub(super) fn document_of_stream(key: &str) -> Option<String> {
+    let tag = key.strip_prefix(PREFIX)?.strip_suffix("}:log")?;
+    Some(decode(tag))
+}
+
 fn encode(document: &str) -> String {
     // An empty tag is no tag; "%" alone is never the encoding of something else.
     if document.is_empty() {
@@ -56,6 +64,7 @@ mod tests {
             let names = Names::of(id);
             assert_eq!(document(&names.log).as_deref(), Some(id));
             assert_eq!(document(&names.awareness).as_deref(), Some(id));
+            assert_eq!(document_of_stream(&names.stream).as_deref(), Some(id));
         }
     }
 
