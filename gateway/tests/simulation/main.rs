@@ -4,6 +4,7 @@
 //!
 //! - `plan`: what a seed chooses; `run`: one world from its beginning to its end; `checker`: what must hold
 //! - `world`: the event queue, gateways and clients; `calls`, `redis`: log and database; `faults`: what goes wrong
+//! - `mutations`: without any one rule of the protocol a world fails
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests; Clippy exempts only the tests themselves")]
 
@@ -24,6 +25,7 @@ mod calls;
 mod checker;
 mod client;
 mod faults;
+mod mutations;
 
 mod plan;
 mod redis;

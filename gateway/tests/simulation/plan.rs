@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     /// Until then clients edit and answers get lost.
     pub(crate) busy: Duration,
     pub(crate) checkpoint_after: Duration,
+    /// Of a log that is covered.
+    pub(crate) time_to_live: Duration,
     pub(crate) faults: Vec<(Strike, Fault)>,
     pub(crate) farewell: Farewell,
     /// How often a client's network fails, of its edits.
@@ -73,6 +75,7 @@ impl Plan {
             pace: if slow { 500..30_000 } else { 20..1500 },
             busy,
             checkpoint_after: ms([300, 3000, 20_000][random.random_range(0..3)]),
+            time_to_live: Duration::from_secs([20, 20, 120][random.random_range(0..3)]),
             faults,
             farewell: if random.random_bool(0.3) { Farewell::Crash } else { Farewell::Leave },
             flaky: 0.02,

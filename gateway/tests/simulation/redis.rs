@@ -9,7 +9,6 @@ use gateway::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadRep
 use gateway::room::{Failed, Now, Rule};
 
 const TRIM_AFTER: Duration = Duration::from_secs(10);
-pub(crate) const TIME_TO_LIVE: Duration = Duration::from_secs(20);
 /// A replica lags, or a file lacks, at most this many writes.
 const HISTORY: usize = 12;
 
@@ -21,6 +20,7 @@ pub(crate) struct Redis {
     data: Data,
     /// What the data was before each of the last writes.
     history: VecDeque<Data>,
+    time_to_live: Duration,
     without: Option<Rule>,
 }
 
@@ -46,14 +46,17 @@ pub(crate) enum Notice {
 }
 
 impl Redis {
-    pub(crate) fn new(reign: u64, without: Option<Rule>) -> Self {
-        Self { reign, up: true, data: Data::default(), history: VecDeque::new(), without }
+    pub(crate) fn new(reign: u64, time_to_live: Duration, without: Option<Rule>) -> Self {
+        Self { reign, up: true, data: Data::default(), history: VecDeque::new(), time_to_live, without }
     }
 
     /// The replica that takes over lacks the last `lag` writes.
     pub(crate) fn promoted(&self, reign: u64, lag: usize) -> Self {
-        let mut replica =
-            Self { data: self.data.clone(), history: self.history.clone(), ..Self::new(reign, self.without) };
+        let mut replica = Self {
+            data: self.data.clone(),
+            history: self.history.clone(),
+            ..Self::new(reign, self.time_to_live, self.without)
+        };
         replica.lose_tail(lag);
         replica
     }
@@ -177,7 +180,7 @@ impl Redis {
         }
         let whole = data.stream.as_ref().is_some_and(|stream| stream.last == position);
         if whole || self.without == Some(Rule::ExpireAtLastOnly) {
-            data.expires = Some(now + TIME_TO_LIVE);
+            data.expires = Some(now + self.time_to_live);
         }
         (true, Some(Notice::Covered(position, rev)))
     }

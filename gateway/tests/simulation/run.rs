@@ -12,6 +12,8 @@ use crate::world::{GATEWAYS, SWEEP_EVERY, World};
 
 /// Within that, what is known anywhere is known everywhere, without a tick: a few retries and reconnections.
 const PROMPT: Duration = Duration::from_secs(12);
+/// Every room has ticked.
+const TICKED: Duration = Duration::from_secs(36);
 /// Beyond ticks, checkpoints, the log's time to live and a sweep.
 const REST: Duration = Duration::from_secs(240);
 
@@ -30,6 +32,8 @@ fn live(plan: &Plan) {
         world.run_until(world.calm_from + PROMPT);
         world.check_equal();
     }
+    world.run_until(world.calm_from + TICKED);
+    world.check_equal();
     world.run_until(world.calm_from + REST);
     let text = world.check_equal();
     must!(world.cold_text() == text, "a cold reader differs from the open rooms");

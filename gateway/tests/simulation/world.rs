@@ -198,7 +198,7 @@ impl World {
             gateways: (0..GATEWAYS).map(gateway).collect(),
             clients: Vec::new(),
             sessions: BTreeMap::new(),
-            servers: vec![Redis::new(1, plan.without)],
+            servers: vec![Redis::new(1, plan.time_to_live, plan.without)],
             primary: 0,
             reigns: 1,
             noisy_until: Now::ZERO,

@@ -122,10 +122,10 @@ impl Replica {
     }
 
     fn finish_join(&mut self, now: Now, mut reply: ReadReply, row: Option<Option<Row>>, effects: &mut Vec<Effect>) {
+        let in_stream: HashSet<Position> = reply.entries.iter().map(|entry| entry.position).collect();
         if !self.keeps(Rule::ReadWholeStream) {
             reply.entries.retain(|entry| reply.last.is_some_and(|last| last.epoch == entry.position.epoch));
         }
-        let in_stream: HashSet<Position> = reply.entries.iter().map(|entry| entry.position).collect();
         // Within one epoch an entry that is no longer there was trimmed, so it was covered, and all who joined had it.
         let trimmed = |at: Position| reply.last.is_some_and(|last| last.epoch == at.epoch && at.n <= last.n);
         let old_tail = std::mem::take(&mut self.tail);
@@ -226,7 +226,7 @@ impl Replica {
     }
 
     pub(in super::super) fn disconnected(&mut self, now: Now, generation: u64) {
-        if self.is_joining() && !self.keeps(Rule::ConnectionGeneration) {
+        if !self.joined() && !self.keeps(Rule::ConnectionGeneration) {
             return;
         }
         self.dead = self.dead.max(Some(generation));
@@ -234,14 +234,10 @@ impl Replica {
     }
 
     pub(in super::super) fn connected(&mut self, effects: &mut Vec<Effect>) {
-        if self.is_joining() && !self.keeps(Rule::ConnectionGeneration) {
+        if !self.is_apart() && !self.keeps(Rule::ConnectionGeneration) {
             return;
         }
         self.join(effects);
-    }
-
-    fn is_joining(&self) -> bool {
-        !matches!(self.stage, Stage::Apart | Stage::Joined)
     }
 
     pub(super) fn fall_apart(&mut self, now: Now) {
