@@ -1,13 +1,16 @@
 //! The bus: a document's log and the notices that go with it.
 //!
-//! Four functions on the log (READ, OPEN, APPEND, COVER) and presence, which is only passed on. Two of them: `redis`
-//! for many gateways, `sqlite` for one process with embedded storage. Keys and channels are in `bus/redis.rs`.
+//! The functions on the log (READ, OPEN, APPEND, COVER, and PEEK, which is READ without the entries), what a sweep asks,
+//! and presence, which is only passed on. Two of them: `redis` for many gateways, `sqlite` for one process with embedded
+//! storage. Keys and channels are in `bus/redis.rs`.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure};
+use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure, Tip};
 
 pub mod redis;
 pub mod sqlite;
@@ -17,8 +20,8 @@ pub mod sqlite;
 pub enum Event {
     /// An entry was written by any gateway, this one included.
     Entry { document: String, entry: Entry },
-    /// The database holds everything of this epoch up to here.
-    Covered { document: String, position: Position },
+    /// The database holds everything of this epoch up to here; `rev` as in `room::Input::Covered`.
+    Covered { document: String, position: Position, rev: Option<i64> },
     /// Awareness from another gateway: the body of a y-protocols awareness message.
     Awareness { document: String, update: Bytes },
     /// A gateway that opens the document asks the others for their sessions' awareness.
@@ -48,6 +51,7 @@ pub trait Bus: Send + Sync {
     async fn subscribe(&self, document: &str) -> Result<u64>;
     async fn unsubscribe(&self, document: &str) -> Result<()>;
     async fn read(&self, document: &str) -> Result<ReadReply>;
+    async fn peek(&self, document: &str) -> Result<Tip>;
     /// Opens `epoch` with `update` as its entry 0, if head is `expected` and `tenure` is current.
     async fn open(
         &self,
@@ -59,13 +63,31 @@ pub trait Bus: Send + Sync {
     ) -> Result<Opened>;
     async fn append(&self, document: &str, epoch: Epoch, update: Bytes) -> Result<Appended>;
     /// Says that the database holds everything up to `position`. False: refused, head has another epoch.
-    async fn cover(&self, document: &str, position: Position) -> Result<bool>;
+    async fn cover(&self, document: &str, position: Position, rev: Option<i64>) -> Result<bool>;
+    /// Whether this gateway is the one that sweeps now; of many that ask within `every`, one is.
+    async fn is_my_sweep(&self, every: Duration) -> Result<bool>;
+    /// The next few of the documents whose log may hold what the database lacks. A document may come twice.
+    async fn uncovered(&self, from: Cursor) -> Result<Page>;
+    /// Where such a log ends. None: the database holds all of it.
+    async fn uncovered_end(&self, document: &str) -> Result<Option<Position>>;
     /// Passes awareness on to the other gateways. Best effort.
     async fn publish_awareness(&self, document: &str, update: Bytes) -> Result<()>;
     /// Asks the other gateways for their sessions' awareness. Best effort.
     async fn query_awareness(&self, document: &str) -> Result<()>;
     /// Whether the log server answers now.
     async fn ping(&self) -> Result<()>;
+}
+
+/// How far a walk through all logs is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor(u64);
+
+/// A step of such a walk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub documents: Vec<String>,
+    /// None: that was the last one.
+    pub next: Option<Cursor>,
 }
 
 /// Where a bus puts its events. Unbounded: the room's limits apply behind it, and dropping one loses an edit.

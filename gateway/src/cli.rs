@@ -53,6 +53,10 @@ pub struct Args {
     /// A document is written to the database at the latest this long after an edit, e.g. 5s or 500ms.
     #[arg(long, env = "EDITORCLUSTER_CHECKPOINT_AFTER", default_value = "5s", value_parser = duration, value_name = "TIME")]
     pub checkpoint_after: Duration,
+    /// How often the log is searched for documents that a crashed gateway left behind and nobody has opened since, e.g.
+    /// 2m. Of many gateways one searches each time.
+    #[arg(long, env = "EDITORCLUSTER_SWEEP_EVERY", default_value = "2m", value_parser = duration, value_name = "TIME")]
+    pub sweep_every: Duration,
     /// How long sessions are still accepted after SIGTERM, until the load balancers know, e.g. 5s. Default: 5s with
     /// --target socket, otherwise 0s.
     #[arg(long, env = "EDITORCLUSTER_SETTLE", value_parser = duration, value_name = "TIME")]

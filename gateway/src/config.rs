@@ -51,6 +51,7 @@ pub struct Config {
     pub web_root: Option<PathBuf>,
     pub shards: usize,
     pub limits: Limits,
+    pub sweep_every: Duration,
     pub max_connections: usize,
     /// None: no limit.
     pub max_memory_bytes: Option<u64>,
@@ -95,6 +96,7 @@ impl TryFrom<Args> for Config {
         }
         ensure!(args.max_message_bytes >= 1024, "--max-message-bytes must be at least 1024");
         ensure!(args.max_document_bytes >= 1024, "--max-document-bytes must be at least 1024");
+        ensure!(!args.sweep_every.is_zero(), "--sweep-every is 0; write a time such as 2m");
         ensure!(args.database_connections > 0, "--database-connections is 0; write at least 1");
         Ok(Self {
             storage: storage(&args)?,
@@ -110,7 +112,9 @@ impl TryFrom<Args> for Config {
                     cli::Durability::Log => Durability::Log,
                     cli::Durability::Database => Durability::Database,
                 },
+                without: None,
             },
+            sweep_every: args.sweep_every,
             max_connections: args.max_connections,
             max_memory_bytes: args.max_memory_bytes.or_else(memory::default_limit),
             max_handshakes: args.max_handshakes,

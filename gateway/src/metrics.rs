@@ -105,6 +105,8 @@ pub struct Metrics {
     pub delivery: Histogram,
     pub log_errors: IntCounter,
     pub store_errors: IntCounter,
+    /// Documents that were opened because nobody advanced their log.
+    pub swept: IntCounter,
     pub draining: IntGauge,
     pub memory_bytes: IntGauge,
     /// 0: there is none.
@@ -162,6 +164,7 @@ impl Metrics {
             delivery,
             log_errors: counter("log_errors_total", "Calls to the log that had no answer.")?,
             store_errors: counter("store_errors_total", "Calls to the database that had no answer.")?,
+            swept: counter("swept_total", "Documents that were opened because nobody advanced their log.")?,
             draining: gauge("draining", "1 from the start of the drain on.")?,
             memory_bytes: gauge("memory_bytes", "Memory that the process uses, mapped files left out.")?,
             memory_limit_bytes: gauge(
@@ -216,6 +219,7 @@ mod tests {
             "editorcluster_delivery_seconds_count 0",
             "editorcluster_log_errors_total 0",
             "editorcluster_store_errors_total 0",
+            "editorcluster_swept_total 0",
             "editorcluster_draining 0",
             "editorcluster_memory_bytes 0",
             "editorcluster_memory_limit_bytes 0",

@@ -16,7 +16,7 @@ use crate::drain::Lifecycle;
 use crate::http::{self, Public};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
-use crate::shard::{Log, Setup, Shards};
+use crate::shard::{Log, Setup, Shards, orphans};
 use crate::store::Store;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
@@ -90,6 +90,7 @@ pub async fn run(config: Config) -> Result<Running> {
             };
             let shards = Arc::new(Shards::start(config.shards, setup).await?);
             tasks.spawn(reach(shards.clone(), store, lifecycle.clone()));
+            tasks.spawn(orphans::run(shards.clone(), config.sweep_every, config.limits.checkpoint_after));
             Some(shards)
         }
         None => {

@@ -11,6 +11,7 @@
 //! - `session`: one socket's task, and what it may ask; `outbox`: what waits to be written to it; `inbound`: what its frames mean
 //! - `sweep`, `vitals`: pings, and the end of connections that are dead or stuck
 //! - `closing`: a shard's part of the drain
+//! - `orphans`: the log protocol's sweep, one for all shards
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -34,6 +35,7 @@ use crate::store::Store;
 mod calls;
 mod closing;
 mod inbound;
+pub mod orphans;
 mod outbox;
 mod rooms;
 mod session;
@@ -76,6 +78,10 @@ pub struct Setup {
 #[derive(Debug)]
 pub enum Command {
     Socket(NewSocket),
+    /// Nobody advances this document's log: bring it to the database.
+    Sweep {
+        document: String,
+    },
     /// Close all sessions, now and later ones, spread over the window; `done` once there is none left.
     Close {
         window: std::time::Duration,
@@ -128,7 +134,7 @@ impl std::fmt::Debug for Open {
 /// A shard, seen from other threads.
 pub struct Shard {
     commands: mpsc::UnboundedSender<Command>,
-    /// For readiness alone.
+    /// For readiness and the sweep.
     pub bus: Arc<dyn Bus>,
 }
 

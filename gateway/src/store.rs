@@ -31,6 +31,8 @@ pub enum Written {
 pub trait Store: Send + Sync {
     /// The document's row; None for a document that was never checkpointed.
     async fn load(&self, document: &str) -> Result<Option<Row>>;
+    /// The row's `rev` alone; 0 without a row.
+    async fn rev(&self, document: &str) -> Result<i64>;
     /// Writes the row if its `rev` still is `expected` (0: there is no row yet).
     async fn write(&self, document: &str, expected: i64, state: Bytes, position: Option<Position>) -> Result<Written>;
     /// Whether the database answers now.

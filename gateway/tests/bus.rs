@@ -8,8 +8,8 @@ use bytes::Bytes;
 use e2e_servers::Redis;
 use gateway::bus::redis::RedisBus;
 use gateway::bus::sqlite::SqliteLog;
-use gateway::bus::{Bus, BusError, Event};
-use gateway::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure};
+use gateway::bus::{Bus, BusError, Cursor, Event};
+use gateway::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure, Tip};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -63,12 +63,14 @@ async fn keeps_the_promises(bus: &dyn Bus, events: &mut UnboundedReceiver<Event>
         bus.subscribe(document).await.unwrap();
         let empty = bus.read(document).await.unwrap();
         assert_eq!(empty, ReadReply { entries: vec![], last: None, head: None, tenure: empty.tenure.clone() });
+        let tip = Tip { last: None, head: None, tenure: empty.tenure.clone() };
+        assert_eq!(bus.peek(document).await.unwrap(), tip);
         let now = empty.tenure;
 
         // Nothing is open yet, or not by this name.
         let small = Bytes::from_static(b"\0\r\n");
         assert_eq!(bus.append(document, EPOCH, small.clone()).await.unwrap(), Appended::Refused);
-        assert!(!bus.cover(document, at(0)).await.unwrap());
+        assert!(!bus.cover(document, at(0), None).await.unwrap());
         let other = Tenure("0123".to_owned());
         assert_eq!(bus.open(document, None, EPOCH, &other, small.clone()).await.unwrap(), Opened::Refused);
 
@@ -90,11 +92,15 @@ async fn keeps_the_promises(bus: &dyn Bus, events: &mut UnboundedReceiver<Event>
         let head = Head { epoch: EPOCH, tenure: now.clone() };
         let reply = bus.read(document).await.unwrap();
         assert_eq!(reply, ReadReply { entries, last: Some(at(4)), head: Some(head.clone()), tenure: now.clone() });
+        let tip = Tip { last: Some(at(4)), head: Some(head.clone()), tenure: now.clone() };
+        assert_eq!(bus.peek(document).await.unwrap(), tip);
 
-        assert!(bus.cover(document, at(2)).await.unwrap());
-        assert!(!bus.cover(document, Position { epoch: Epoch(EPOCH.0 + 1), n: 4 }).await.unwrap());
+        assert!(bus.cover(document, at(2), Some(7)).await.unwrap());
+        assert!(!bus.cover(document, Position { epoch: Epoch(EPOCH.0 + 1), n: 4 }, None).await.unwrap());
         match next(events).await {
-            Event::Covered { document: of, position } => assert_eq!((of.as_str(), position), (document, at(2))),
+            Event::Covered { document: of, position, rev } => {
+                assert_eq!((of.as_str(), position, rev), (document, at(2), Some(7)));
+            }
             event => panic!("expected a cover, heard {event:?}"),
         }
 
@@ -110,6 +116,34 @@ async fn keeps_the_promises(bus: &dyn Bus, events: &mut UnboundedReceiver<Event>
         bus.unsubscribe(document).await.unwrap();
     }
     bus.ping().await.unwrap();
+}
+
+/// What a walk through all logs finds, each once.
+async fn all_uncovered(bus: &dyn Bus) -> Vec<String> {
+    let (mut found, mut next) = (std::collections::BTreeSet::new(), Some(Cursor::default()));
+    while let Some(cursor) = next {
+        let page = bus.uncovered(cursor).await.unwrap();
+        found.extend(page.documents);
+        next = page.next;
+    }
+    found.into_iter().collect()
+}
+
+/// Covers all of them but a few, and looks for those.
+async fn finds_what_is_uncovered(bus: &dyn Bus, documents: usize) {
+    let name = |number: usize| format!("swept {number:05} {{}}%");
+    let left = [0, 7, documents - 1];
+    for number in 0..documents {
+        fill(bus, &name(number), 1).await;
+        let covered = if left.contains(&number) { 0 } else { 1 };
+        assert!(bus.cover(&name(number), at(covered), None).await.unwrap());
+    }
+    let found: Vec<String> =
+        all_uncovered(bus).await.into_iter().filter(|document| document.starts_with("swept ")).collect();
+    assert_eq!(found, left.map(name));
+    assert_eq!(bus.uncovered_end(&name(7)).await.unwrap(), Some(at(1)));
+    assert_eq!(bus.uncovered_end(&name(8)).await.unwrap(), None);
+    assert_eq!(bus.uncovered_end("nobody wrote this").await.unwrap(), None);
 }
 
 /// Many writers at once: no number twice, none missing, and heard in order.
@@ -133,6 +167,29 @@ async fn numbers_without_gaps(bus: &dyn Bus, events: &mut UnboundedReceiver<Even
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn redis_finds_what_is_uncovered_for_one_gateway_at_a_time() {
+    let server = Redis::start_in_memory().unwrap();
+    let (one, _one_events) = redis_bus(&server).await;
+    let (two, _two_events) = redis_bus(&server).await;
+    finds_what_is_uncovered(&one, 1200).await;
+    let every = Duration::from_secs(60);
+    assert!(one.is_my_sweep(every).await.unwrap());
+    assert!(!two.is_my_sweep(every).await.unwrap());
+    assert!(!one.is_my_sweep(every).await.unwrap());
+    server.command(&["DEL", "ec:sweeper"]).unwrap();
+    assert!(two.is_my_sweep(every).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_finds_what_is_uncovered() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SqliteLog::open(&directory.path().join("store.db")).await.unwrap();
+    let bus = log.for_shard(unbounded_channel().0);
+    finds_what_is_uncovered(&bus, 12).await;
+    assert!(bus.is_my_sweep(Duration::from_secs(60)).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn redis_keeps_the_promises() {
     let server = Redis::start().unwrap();
     let (bus, mut events) = redis_bus(&server).await;
@@ -152,10 +209,10 @@ async fn sqlite_keeps_the_promises_and_its_tenure() {
     numbers_without_gaps(&bus, &mut events).await;
 
     // What is covered is gone at once; the numbering goes on; the file remembers.
-    assert!(bus.cover("busy", at(198)).await.unwrap());
+    assert!(bus.cover("busy", at(198), None).await.unwrap());
     let before = bus.read("busy").await.unwrap();
     assert_eq!(before.entries.iter().map(|entry| entry.position).collect::<Vec<_>>(), [at(199), at(200)]);
-    assert!(bus.cover("busy", at(200)).await.unwrap());
+    assert!(bus.cover("busy", at(200), None).await.unwrap());
     assert_eq!(bus.append("busy", EPOCH, Bytes::new()).await.unwrap(), Appended::At(at(201)));
     drop((bus, log));
     let log = SqliteLog::open(&path).await.unwrap();
@@ -214,9 +271,9 @@ async fn only_a_wholly_covered_log_expires_and_an_append_stops_it() {
     let ttl = |key: &str| server.command(&["TTL", key]).unwrap().trim().to_owned();
     let keys = ["ec:{a%7Bb}:log", "ec:{a%7Bb}:head"];
     fill(&bus, "a{b", 3).await;
-    assert!(bus.cover("a{b", at(2)).await.unwrap());
+    assert!(bus.cover("a{b", at(2), None).await.unwrap());
     assert_eq!(keys.map(ttl), [":-1", ":-1"]);
-    assert!(bus.cover("a{b", at(3)).await.unwrap());
+    assert!(bus.cover("a{b", at(3), None).await.unwrap());
     for key in keys {
         let left: i32 = ttl(key).trim_start_matches(':').parse().unwrap();
         assert!((90..=100).contains(&left), "{key}: {left}");
@@ -231,17 +288,17 @@ async fn entries_are_trimmed_one_checkpoint_behind_and_late() {
     let (bus, _events) = redis_bus(&server).await;
     fill(&bus, "d", 9).await;
     for n in [2, 4, 5] {
-        assert!(bus.cover("d", at(n)).await.unwrap());
+        assert!(bus.cover("d", at(n), None).await.unwrap());
         assert_eq!(bus.read("d").await.unwrap().entries.len(), 10, "trimmed too early");
     }
     // The first candidate, 2, was covered long ago now; the server's clock cannot be turned, so its note is.
     server.command(&["HSET", "ec:{d}:head", "trim_at", "1000"]).unwrap();
-    assert!(bus.cover("d", at(8)).await.unwrap());
+    assert!(bus.cover("d", at(8), None).await.unwrap());
     let reply = bus.read("d").await.unwrap();
     assert_eq!(reply.entries.first().unwrap().position, at(3));
     assert_eq!((reply.entries.len(), reply.last), (7, Some(at(9))));
     server.command(&["HSET", "ec:{d}:head", "trim_at", "1000"]).unwrap();
-    assert!(bus.cover("d", at(9)).await.unwrap());
+    assert!(bus.cover("d", at(9), None).await.unwrap());
     assert_eq!(bus.read("d").await.unwrap().entries.len(), 1);
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::protocol::yjs::Message;
-use gateway::room::log::{Entry, Epoch, Head, Opened, Position, ReadReply, Row, Tenure};
-use gateway::room::{Durability, Effect, Input, Limits, Room, SessionId};
+use gateway::room::log::{Entry, Epoch, Head, Opened, Position, ReadReply, Row, Tenure, Tip};
+use gateway::room::{Durability, Effect, Failed, Input, Limits, Room, SessionId};
 
 const SESSION: SessionId = SessionId(1);
 
@@ -21,12 +21,35 @@ impl Desk {
             backlog_bytes: 1 << 20,
             checkpoint_after: Duration::from_secs(60),
             durability: Durability::Log,
+            without: None,
         };
         Self { room: Room::new(limits, 1), effects: Vec::new() }
     }
 
     fn input(&mut self, input: Input) {
-        self.room.handle(Duration::from_secs(1), input, &mut self.effects);
+        self.input_at(1, input);
+    }
+
+    fn input_at(&mut self, second: u64, input: Input) {
+        self.room.handle(Duration::from_secs(second), input, &mut self.effects);
+    }
+
+    /// A tick that finds the log's end there.
+    fn look_at(&mut self, second: u64, reply: &ReadReply) {
+        self.input_at(second, Input::Tick);
+        let call = self.take(|effect| if let Effect::Peek { call } = effect { Some(*call) } else { None });
+        let tip = Tip { last: reply.last, head: reply.head.clone(), tenure: reply.tenure.clone() };
+        self.input_at(second, Input::Peeked { call, result: Ok(tip) });
+    }
+
+    /// The answer to the question for the row's `rev`.
+    fn rev_is(&mut self, second: u64, rev: i64) {
+        let call = self.take(|effect| if let Effect::Rev { call } = effect { Some(*call) } else { None });
+        self.input_at(second, Input::RevRead { call, result: Ok(rev) });
+    }
+
+    fn joins(&self) -> bool {
+        self.effects.iter().any(|effect| matches!(effect, Effect::Subscribe { .. }))
     }
 
     /// Removes and returns the last effect for which `pick` has an answer.
@@ -146,4 +169,93 @@ fn what_another_gateways_row_holds_before_the_log_is_told_once() {
     assert_eq!(desk.told(&edit(7)), 1);
     desk.input(Input::Entry(entry(epoch, 2, &edit(6))));
     assert_eq!(desk.told(&edit(6)), 1);
+}
+
+#[test]
+fn a_tick_that_finds_another_rev_reads_the_row_and_tells_what_it_brings() {
+    let mut desk = Desk::new();
+    let log = stream(Epoch::new(1, 5), &[edit(9)]);
+    desk.input(Input::Join { session: SESSION });
+    desk.join(log.clone(), None);
+    desk.look_at(40, &log);
+    desk.rev_is(40, 0);
+    assert!(!desk.joins(), "nothing has changed");
+    desk.look_at(80, &log);
+    desk.rev_is(80, 1);
+    desk.join(log, Some(Row { state: edit(7), position: None, rev: 1 }));
+    assert_eq!(desk.told(&edit(7)), 1);
+}
+
+#[test]
+fn a_plain_checkpoint_of_another_gateway_is_no_reason_to_read_the_row() {
+    let epoch = Epoch::new(1, 5);
+    let log = stream(epoch, &[edit(9), edit(8)]);
+    for (n, rev, joins) in [(1, Some(1), false), (0, Some(1), false), (2, Some(1), true), (1, None, true)] {
+        let mut desk = Desk::new();
+        desk.input(Input::Join { session: SESSION });
+        desk.join(log.clone(), None);
+        desk.input(Input::Covered { position: Position { epoch, n }, rev });
+        desk.look_at(40, &log);
+        desk.rev_is(40, 1);
+        assert_eq!(desk.joins(), joins, "covered {n}, rev {rev:?}");
+    }
+}
+
+#[test]
+fn only_a_checkpoint_of_what_the_log_has_names_its_rev() {
+    let epoch = Epoch::new(1, 5);
+    for local in [false, true] {
+        let mut desk = Desk::new();
+        desk.input(Input::Join { session: SESSION });
+        desk.join(stream(epoch, &[edit(9)]), None);
+        if local {
+            // Its append is not answered before the checkpoint.
+            desk.input(Input::Message { session: SESSION, message: Message::Update(edit(7)) });
+        }
+        desk.input(Input::Flush);
+        let call = desk.take(|effect| if let Effect::Write { call, .. } = effect { Some(*call) } else { None });
+        desk.input(Input::Written { call, result: Ok(Some(1)) });
+        let rev = desk.take(|effect| if let Effect::Cover { rev, .. } = effect { Some(*rev) } else { None });
+        assert_eq!(rev, if local { None } else { Some(1) });
+    }
+}
+
+#[test]
+fn a_log_that_is_ahead_is_joined_again_only_if_its_entries_do_not_come() {
+    let epoch = Epoch::new(1, 5);
+    for comes in [true, false] {
+        let mut desk = Desk::new();
+        desk.input(Input::Join { session: SESSION });
+        desk.join(stream(epoch, &[edit(9)]), None);
+        desk.look_at(40, &stream(epoch, &[edit(9), edit(8)]));
+        assert!(!desk.joins());
+        if comes {
+            desk.input_at(41, Input::Entry(entry(epoch, 1, &edit(8))));
+        }
+        desk.input_at(43, Input::Tick);
+        assert_eq!(desk.joins(), !comes);
+    }
+}
+
+#[test]
+fn a_swept_document_is_covered_and_closed_and_a_failure_ends_it_too() {
+    let mut desk = Desk::new();
+    let epoch = Epoch::new(1, 5);
+    desk.input(Input::Sweep);
+    desk.join(stream(epoch, &[edit(9)]), None);
+    let call = desk.take(|effect| if let Effect::Write { call, .. } = effect { Some(*call) } else { None });
+    desk.input(Input::Written { call, result: Ok(Some(1)) });
+    let done = |effect: &Effect| matches!(effect, Effect::Done);
+    assert!(!desk.effects.iter().any(done), "not covered yet");
+    let (call, position) = desk
+        .take(|effect| if let Effect::Cover { call, position, .. } = effect { Some((*call, *position)) } else { None });
+    assert_eq!(position, Position { epoch, n: 0 });
+    desk.input(Input::CoverDone { call, result: Ok(true) });
+    assert!(desk.effects.iter().any(done));
+
+    let mut desk = Desk::new();
+    desk.input(Input::Sweep);
+    let call = desk.take(|effect| if let Effect::Subscribe { call } = effect { Some(*call) } else { None });
+    desk.input(Input::Subscribed { call, result: Err(Failed) });
+    assert!(desk.effects.iter().any(done));
 }

@@ -27,6 +27,7 @@ async fn keeps_the_promises(store: &dyn Store) {
     let document = "a {b} ü\u{1F600} / 50%";
     let position = Some(Position { epoch: Epoch(u64::MAX - 5), n: 7 });
     assert_eq!(store.load(document).await.unwrap(), None);
+    assert_eq!(store.rev(document).await.unwrap(), 0);
 
     // An update of a row that is not there, then the first write, then a second first write.
     assert_eq!(store.write(document, 3, Bytes::new(), None).await.unwrap(), Written::Conflict);
@@ -39,6 +40,7 @@ async fn keeps_the_promises(store: &dyn Store) {
     assert_eq!(store.write(document, 1, Bytes::from_static(b"late"), position).await.unwrap(), Written::Conflict);
     let row = store.load(document).await.unwrap();
     assert_eq!(row, Some(Row { state: Bytes::from_static(b"x"), position: None, rev: 2 }));
+    assert_eq!(store.rev(document).await.unwrap(), 2);
     assert_eq!(store.load("a").await.unwrap(), None);
 }
 

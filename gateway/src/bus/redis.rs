@@ -17,8 +17,8 @@ use redis::{Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, Value};
 
 use self::link::{CallError, Link};
 use self::names::Names;
-use super::{Bus, BusError, Events, Result};
-use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure};
+use super::{Bus, BusError, Cursor, Events, Page, Result};
+use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure, Tip};
 
 mod link;
 mod names;
@@ -26,6 +26,10 @@ mod wire;
 
 /// How long a log stays after all of it is in the database.
 pub const COVERED_TTL: Duration = Duration::from_secs(60 * 60);
+/// Who has this key sweeps.
+const SWEEPER: &str = "ec:sweeper";
+/// Keys that one step of a sweep looks at, more or less: half a millisecond of the server's time.
+const SWEEP_STEP: usize = 500;
 
 /// One shard's connection to Redis. Must be dropped after its calls; dropping it closes the connection.
 pub struct RedisBus {
@@ -91,10 +95,47 @@ impl RedisBus {
         live.call(async move { publish.query_async::<Value>(&mut connection).await }).await?;
         Ok(())
     }
+
+    /// The next keys of streams, and where to go on.
+    async fn scan(&self, from: Cursor) -> Result<(u64, Vec<String>)> {
+        let live = self.link.live()?;
+        let mut connection = live.connection.clone();
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(from.0).arg("MATCH").arg(names::STREAMS).arg("COUNT").arg(SWEEP_STEP);
+        Ok(live.call(async move { scan.query_async(&mut connection).await }).await?)
+    }
+
+    /// Which of these keys have no time to live.
+    async fn without_ttl(&self, keys: Vec<String>) -> Result<Vec<String>> {
+        if keys.is_empty() {
+            return Ok(keys);
+        }
+        let live = self.link.live()?;
+        let mut connection = live.connection.clone();
+        let mut ttls = redis::pipe();
+        for key in &keys {
+            ttls.cmd("PTTL").arg(key);
+        }
+        let ttls: Vec<i64> = live.call(async move { ttls.query_async(&mut connection).await }).await?;
+        Ok(keys.into_iter().zip(ttls).filter_map(|(key, ttl)| (ttl == -1).then_some(key)).collect())
+    }
 }
 
 /// READ's answer as `functions.lua` gives it.
 type RawRead = (String, String, String, Vec<u8>, Vec<(Vec<u8>, (Value, Vec<u8>))>);
+
+fn head(epoch: &str, tenure: String) -> Result<Option<Head>> {
+    if epoch.is_empty() {
+        return Ok(None);
+    }
+    let epoch = epoch.parse().map_err(|_| BusError::Malformed(format!("head's epoch `{epoch}` is no number")))?;
+    Ok(Some(Head { epoch: Epoch(epoch), tenure: Tenure(tenure) }))
+}
+
+/// The position of an id, None for the empty one.
+fn last(id: &[u8]) -> Result<Option<Position>> {
+    if id.is_empty() { Ok(None) } else { position(id).map(Some) }
+}
 
 fn position(id: &[u8]) -> Result<Position> {
     wire::position(id)
@@ -120,22 +161,20 @@ impl Bus for RedisBus {
     }
 
     async fn read(&self, document: &str) -> Result<ReadReply> {
-        let (tenure, head_epoch, head_tenure, last, entries): RawRead =
+        let (tenure, head_epoch, head_tenure, last_id, entries): RawRead =
             self.function("ec_read_v1", &Names::of(document), &[]).await?;
-        let head = match head_epoch.as_str() {
-            "" => None,
-            text => {
-                let epoch =
-                    text.parse().map_err(|_| BusError::Malformed(format!("head's epoch `{text}` is no number")))?;
-                Some(Head { epoch: Epoch(epoch), tenure: Tenure(head_tenure) })
-            }
-        };
-        let last = if last.is_empty() { None } else { Some(position(&last)?) };
+        let (head, last) = (head(&head_epoch, head_tenure)?, last(&last_id)?);
         let entries = entries
             .into_iter()
             .map(|(id, (_, update))| Ok(Entry { position: position(&id)?, update: Bytes::from(update) }))
             .collect::<Result<_>>()?;
         Ok(ReadReply { entries, last, head, tenure: Tenure(tenure) })
+    }
+
+    async fn peek(&self, document: &str) -> Result<Tip> {
+        let (tenure, head_epoch, head_tenure, last_id): (String, String, String, Vec<u8>) =
+            self.function("ec_peek_v1", &Names::of(document), &[]).await?;
+        Ok(Tip { last: last(&last_id)?, head: head(&head_epoch, head_tenure)?, tenure: Tenure(tenure) })
     }
 
     async fn open(
@@ -170,12 +209,36 @@ impl Bus for RedisBus {
         Ok(if id.is_empty() { Appended::Refused } else { Appended::At(position(&id)?) })
     }
 
-    async fn cover(&self, document: &str, position: Position) -> Result<bool> {
+    async fn cover(&self, document: &str, position: Position, rev: Option<i64>) -> Result<bool> {
         let names = Names::of(document);
         let (epoch, n) = (position.epoch.to_string(), position.n.to_string());
         let ttl = self.covered_ttl.as_millis().to_string();
-        let args: [&[u8]; 4] = [names.log.as_bytes(), epoch.as_bytes(), n.as_bytes(), ttl.as_bytes()];
+        let rev = rev.map(|rev| rev.to_string()).unwrap_or_default();
+        let args: [&[u8]; 5] = [names.log.as_bytes(), epoch.as_bytes(), n.as_bytes(), ttl.as_bytes(), rev.as_bytes()];
         self.function("ec_cover_v1", &names, &args).await
+    }
+
+    async fn is_my_sweep(&self, every: Duration) -> Result<bool> {
+        let live = self.link.live()?;
+        let mut connection = live.connection.clone();
+        let mut claim = redis::cmd("SET");
+        // A little shorter than the time until the same gateway asks again.
+        let time_to_live = every.mul_f64(0.9).as_millis().max(1).to_string();
+        claim.arg(SWEEPER).arg(self.instance).arg("NX").arg("PX").arg(time_to_live);
+        let claimed: Option<String> = live.call(async move { claim.query_async(&mut connection).await }).await?;
+        Ok(claimed.is_some())
+    }
+
+    async fn uncovered(&self, from: Cursor) -> Result<Page> {
+        let (next, keys) = self.scan(from).await?;
+        let keys = self.without_ttl(keys).await?;
+        let documents = keys.iter().filter_map(|key| names::document_of_stream(key)).collect();
+        Ok(Page { documents, next: (next != 0).then_some(Cursor(next)) })
+    }
+
+    async fn uncovered_end(&self, document: &str) -> Result<Option<Position>> {
+        let id: Vec<u8> = self.function("ec_uncovered_v1", &Names::of(document), &[]).await?;
+        last(&id)
     }
 
     async fn publish_awareness(&self, document: &str, update: Bytes) -> Result<()> {

@@ -16,8 +16,8 @@ use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::{Bus, BusError, Event, Events, Result};
-use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure};
+use super::{Bus, BusError, Cursor, Event, Events, Page, Result};
+use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure, Tip};
 use crate::store::sqlite::{epoch_from_column, epoch_to_column, open_pool};
 
 /// At most this many calls share a transaction, so that a flood does not make the first one wait for ever.
@@ -27,6 +27,8 @@ const BATCH: usize = 256;
 const COMMIT_EVERY: Duration = Duration::from_millis(5);
 /// Entries of one statement.
 const ROWS: usize = 16;
+/// Documents that a sweep asks for at once.
+const SWEEP_STEP: u32 = 500;
 /// There is one process and one connection that never breaks.
 const GENERATION: u64 = 1;
 
@@ -82,18 +84,33 @@ struct Call {
 #[derive(Debug)]
 enum Function {
     Read,
-    Open { expected: Option<Head>, epoch: Epoch, tenure: Tenure, update: Bytes },
-    Append { epoch: Epoch, update: Bytes },
-    Cover(Position),
+    Peek,
+    Open {
+        expected: Option<Head>,
+        epoch: Epoch,
+        tenure: Tenure,
+        update: Bytes,
+    },
+    Append {
+        epoch: Epoch,
+        update: Bytes,
+    },
+    Cover(Position, Option<i64>),
+    /// The documents with entries, behind so many others.
+    Uncovered(u64),
+    UncoveredEnd,
 }
 
 #[derive(Debug)]
 enum Answer {
     Read(ReadReply),
+    Peek(Tip),
     /// OPEN and APPEND: the entry that was written, if it was not refused.
     Written(Option<Entry>),
-    /// COVER: the position, if it was not refused.
-    Covered(Option<Position>),
+    /// COVER: the position and the `rev`, if it was not refused.
+    Covered(Option<(Position, Option<i64>)>),
+    Uncovered(Vec<String>),
+    UncoveredEnd(Option<Position>),
 }
 
 /// The log's thread: one connection, and what it knows of each document that is being written.
@@ -179,6 +196,10 @@ impl Writer {
 
     async fn answer(&mut self, call: &Call) -> sqlx::Result<Answer> {
         let document = call.document.as_str();
+        if let Function::Uncovered(behind) = call.function {
+            self.write_rows().await?;
+            return Ok(Answer::Uncovered(self.documents(behind).await?));
+        }
         let state = self.head(document).await?;
         match &call.function {
             Function::Read => {
@@ -187,6 +208,17 @@ impl Writer {
                 let (head, last) = state.unzip();
                 Ok(Answer::Read(ReadReply { entries, last, head, tenure: self.tenure.clone() }))
             }
+            Function::Peek => {
+                let (head, last) = state.unzip();
+                Ok(Answer::Peek(Tip { last, head, tenure: self.tenure.clone() }))
+            }
+            Function::UncoveredEnd => {
+                self.write_rows().await?;
+                let any = sqlx::query("SELECT 1 FROM log WHERE document = ? LIMIT 1");
+                let any = any.bind(document).fetch_optional(&mut *self.db).await?;
+                Ok(Answer::UncoveredEnd(any.and(state).map(|(_, last)| last)))
+            }
+            Function::Uncovered(_) => Ok(Answer::Uncovered(Vec::new())),
             Function::Open { expected, epoch, tenure, update } => {
                 if state.map(|(head, _)| head) != *expected || *tenure != self.tenure {
                     return Ok(Answer::Written(None));
@@ -201,14 +233,14 @@ impl Writer {
                 }
                 _ => Ok(Answer::Written(None)),
             },
-            Function::Cover(position) => match state {
+            Function::Cover(position, rev) => match state {
                 Some((head, last)) if head.epoch == position.epoch => {
                     self.write_rows().await?;
                     self.cover(document, *position).await?;
                     // Its entries no longer tell where the stream ends.
                     self.write_head(document, &head, last.n).await?;
                     self.heads.remove(document);
-                    Ok(Answer::Covered(Some(*position)))
+                    Ok(Answer::Covered(Some((*position, *rev))))
                 }
                 _ => Ok(Answer::Covered(None)),
             },
@@ -286,6 +318,14 @@ impl Writer {
         Ok(rows.into_iter().map(entry).collect())
     }
 
+    async fn documents(&mut self, behind: u64) -> sqlx::Result<Vec<String>> {
+        sqlx::query_scalar("SELECT DISTINCT document FROM log ORDER BY document LIMIT ? OFFSET ?")
+            .bind(SWEEP_STEP)
+            .bind(behind.cast_signed())
+            .fetch_all(&mut *self.db)
+            .await
+    }
+
     /// At once, not late as in Redis: log and checkpoint are one file, so they are lost together or not at all.
     /// Entries of older epochs go too, as in Redis. Head stays, as the checkpoint's row does.
     async fn cover(&mut self, document: &str, position: Position) -> sqlx::Result<()> {
@@ -303,8 +343,10 @@ fn tell(call: &Call, answer: &Answer) {
     let document = || call.document.clone();
     let event = match answer {
         Answer::Written(Some(entry)) => Event::Entry { document: document(), entry: entry.clone() },
-        Answer::Covered(Some(position)) => Event::Covered { document: document(), position: *position },
-        Answer::Read(_) | Answer::Written(None) | Answer::Covered(None) => return,
+        Answer::Covered(Some((position, rev))) => {
+            Event::Covered { document: document(), position: *position, rev: *rev }
+        }
+        _ => return,
     };
     let _ = call.events.send(event);
 }
@@ -367,9 +409,38 @@ impl Bus for SqliteBus {
         }
     }
 
-    async fn cover(&self, document: &str, position: Position) -> Result<bool> {
-        match self.call(document, Function::Cover(position)).await? {
+    async fn peek(&self, document: &str) -> Result<Tip> {
+        match self.call(document, Function::Peek).await? {
+            Answer::Peek(tip) => Ok(tip),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    async fn cover(&self, document: &str, position: Position, rev: Option<i64>) -> Result<bool> {
+        match self.call(document, Function::Cover(position, rev)).await? {
             Answer::Covered(position) => Ok(position.is_some()),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    async fn is_my_sweep(&self, _every: Duration) -> Result<bool> {
+        Ok(true)
+    }
+
+    async fn uncovered(&self, from: Cursor) -> Result<Page> {
+        match self.call("", Function::Uncovered(from.0)).await? {
+            Answer::Uncovered(documents) => {
+                let count = documents.len() as u64;
+                let next = (count == u64::from(SWEEP_STEP)).then_some(Cursor(from.0 + count));
+                Ok(Page { documents, next })
+            }
+            _ => Err(mixed_up()),
+        }
+    }
+
+    async fn uncovered_end(&self, document: &str) -> Result<Option<Position>> {
+        match self.call(document, Function::UncoveredEnd).await? {
+            Answer::UncoveredEnd(end) => Ok(end),
             _ => Err(mixed_up()),
         }
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Row, Tenure};
+use super::Rule;
+use super::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Row, Tenure, Tip};
 use crate::protocol::yjs::Message;
 
 /// Names a session within its shard.
@@ -23,6 +24,9 @@ pub struct Limits {
     /// A checkpoint is made at the latest this long after an update, and at once when the last session has left.
     pub checkpoint_after: Duration,
     pub durability: Durability,
+    /// Takes a rule out, for tests that show what it is for.
+    #[doc(hidden)]
+    pub without: Option<Rule>,
 }
 
 /// What must have happened before an edit is acknowledged.
@@ -52,6 +56,8 @@ pub enum Input {
     Leave {
         session: SessionId,
     },
+    /// Nobody advances the document's log: bring it to the database and end.
+    Sweep,
 
     /// The subscription is confirmed on the connection of this generation.
     Subscribed {
@@ -61,6 +67,15 @@ pub enum Input {
     Read {
         call: u64,
         result: Result<ReadReply, Failed>,
+    },
+    Peeked {
+        call: u64,
+        result: Result<Tip, Failed>,
+    },
+    /// 0: there is no row.
+    RevRead {
+        call: u64,
+        result: Result<i64, Failed>,
     },
     Loaded {
         call: u64,
@@ -87,8 +102,12 @@ pub enum Input {
 
     /// From the subscription: an entry by any gateway, this one included.
     Entry(Entry),
-    /// From the subscription: the database holds everything of this epoch up to here.
-    Covered(Position),
+    /// From the subscription: the database holds everything of this epoch up to here. With a `rev`: and the row of that
+    /// `rev` holds nothing besides that the row before it did not.
+    Covered {
+        position: Position,
+        rev: Option<i64>,
+    },
     /// From the subscription: awareness of another gateway's sessions.
     RemoteAwareness(Bytes),
     /// From the subscription: another gateway wants our sessions' awareness.
@@ -135,7 +154,15 @@ pub enum Effect {
     Read {
         call: u64,
     },
+    /// The log's end, without its entries.
+    Peek {
+        call: u64,
+    },
     Load {
+        call: u64,
+    },
+    /// The row's `rev` alone.
+    Rev {
         call: u64,
     },
     Open {
@@ -157,9 +184,11 @@ pub enum Effect {
         state: Bytes,
         position: Option<Position>,
     },
+    /// `rev`: as in `Input::Covered`.
     Cover {
         call: u64,
         position: Position,
+        rev: Option<i64>,
     },
     PublishAwareness(Bytes),
     QueryAwareness,

@@ -1,4 +1,4 @@
-//! The words of the log protocol: what a document's log holds and what its four functions answer.
+//! The words of the log protocol: what a document's log holds and what its functions answer.
 //!
 //! Pure data. The bus carries it, the room decides on it; neither knows the other. The protocol itself and the
 //! reason for each rule are in `docs/log.md`.
@@ -60,6 +60,14 @@ pub struct Entry {
 pub struct ReadReply {
     pub entries: Vec<Entry>,
     /// The last position ever given out in the stream that exists now, also when it was trimmed to nothing.
+    pub last: Option<Position>,
+    pub head: Option<Head>,
+    pub tenure: Tenure,
+}
+
+/// READ without the entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tip {
     pub last: Option<Position>,
     pub head: Option<Head>,
     pub tenure: Tenure,

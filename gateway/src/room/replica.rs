@@ -2,6 +2,7 @@
 //! one. `docs/log.md` is its specification and gives the reason for each rule.
 //!
 //! - `join`: subscribe, READ, then the row, then union
+//! - `look`: the tick, which finds what was silently lost
 //! - `write`: the queue of local updates, OPEN and APPEND, what may be acknowledged
 //! - `checkpoint`: the compare-and-set of the row, COVER, leave
 //! - `ahead`: what rows have told before the log
@@ -16,18 +17,18 @@ use rand::{Rng as _, SeedableRng as _};
 use self::ahead::Ahead;
 use self::checkpoint::Checkpoint;
 use self::join::Stage;
+use self::look::Look;
 use self::write::{Flight, Item, Waiting};
 use super::document::{Document, EMPTY_UPDATE};
 use super::log::{Entry, Head, Position, Tenure};
-use super::{Effect, Limits, Now, SessionId};
+use super::{Effect, Limits, Now, Rule, SessionId};
 
 mod ahead;
 mod checkpoint;
 mod join;
+mod look;
 mod write;
 
-/// A look at the log at least this often: it shows what silently lost notices would have told.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(2);
 
@@ -68,7 +69,7 @@ pub(super) struct Replica {
 
     failures: u32,
     retry_at: Option<Now>,
-    look_at: Option<Now>,
+    look: Look,
 
     ahead: Ahead,
 
@@ -102,7 +103,7 @@ impl Replica {
             checkpoint: Checkpoint::default(),
             failures: 0,
             retry_at: None,
-            look_at: None,
+            look: Look::default(),
             ahead: Ahead::default(),
             news: Vec::new(),
             acknowledged: Vec::new(),
@@ -121,6 +122,15 @@ impl Replica {
 
     fn joined(&self) -> bool {
         matches!(self.stage, Stage::Joined)
+    }
+
+    /// Whether it is not joined and not about to be.
+    pub(super) fn is_apart(&self) -> bool {
+        matches!(self.stage, Stage::Apart)
+    }
+
+    fn keeps(&self, rule: Rule) -> bool {
+        self.limits.without != Some(rule)
     }
 
     /// Tries again after a pause that doubles, with jitter.
@@ -156,7 +166,7 @@ impl Replica {
 
     /// Something is due at the latest then.
     pub(super) fn wake_at(&self, alone: bool) -> Option<Now> {
-        [self.retry_at, self.look_at, self.checkpoint_due(alone)].into_iter().flatten().min()
+        [self.retry_at, self.look.at, self.checkpoint_due(alone)].into_iter().flatten().min()
     }
 
     /// Time has passed, or something else has changed: begins whatever is due.
@@ -167,11 +177,8 @@ impl Replica {
                 self.join(effects);
             }
         }
-        if self.look_at.is_some_and(|at| now >= at) {
-            self.look_at = None;
-            if self.joined() {
-                self.look(effects);
-            }
+        if self.look.at.is_some_and(|at| now >= at) {
+            self.look(effects);
         }
         if self.retry_at.is_none() {
             self.write(effects);

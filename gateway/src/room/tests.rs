@@ -13,6 +13,7 @@ fn room() -> Room {
         backlog_bytes: 1 << 10,
         checkpoint_after: Duration::from_secs(60),
         durability: Durability::Log,
+        without: None,
     };
     Room::new(limits, 1)
 }

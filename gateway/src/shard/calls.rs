@@ -61,6 +61,7 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, effect: Effect) -> Option<
             Input::Subscribed { call, result: bus.subscribe(document).await.map_err(|error| log(&error)) }
         }
         Effect::Read { call } => Input::Read { call, result: bus.read(document).await.map_err(|error| log(&error)) },
+        Effect::Peek { call } => Input::Peeked { call, result: bus.peek(document).await.map_err(|error| log(&error)) },
         Effect::Open { call, expected, epoch, tenure, update } => {
             let result = bus.open(document, expected.as_ref(), epoch, &tenure, update).await;
             Input::Opened { call, result: result.map_err(|error| log(&error)) }
@@ -69,8 +70,8 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, effect: Effect) -> Option<
             let result = bus.append(document, epoch, update).await;
             Input::Appended { call, result: result.map_err(|error| log(&error)) }
         }
-        Effect::Cover { call, position } => {
-            let result = bus.cover(document, position).await;
+        Effect::Cover { call, position, rev } => {
+            let result = bus.cover(document, position, rev).await;
             Input::CoverDone { call, result: result.map_err(|error| log(&error)) }
         }
         Effect::Load { call } => {
@@ -80,6 +81,14 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, effect: Effect) -> Option<
                 Err(error) => Err(store(&error)),
             };
             Input::Loaded { call, result }
+        }
+        Effect::Rev { call } => {
+            let (backend, id) = (shared.setup.store.clone(), Arc::<str>::from(&**document));
+            let result = match shared.main.spawn(async move { backend.rev(&id).await }).await {
+                Ok(result) => result.map_err(|error| store(&error)),
+                Err(error) => Err(store(&error)),
+            };
+            Input::RevRead { call, result }
         }
         Effect::Write { call, expected, state, position } => {
             let (backend, id) = (shared.setup.store.clone(), Arc::<str>::from(&**document));

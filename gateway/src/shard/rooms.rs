@@ -40,15 +40,7 @@ impl Shared {
     /// Opens the document's room if it is not open, and puts the session into it.
     pub(super) fn join(self: &Rc<Self>, state: &mut State, document: &Rc<str>, session: SessionId) {
         if !state.rooms.contains_key(document) {
-            let slot = Slot {
-                room: Room::new(self.setup.limits.clone(), rand::random()),
-                incarnation: state.next_id(),
-                sessions: HashSet::new(),
-                paused: false,
-                wake: None,
-            };
-            state.rooms.insert(document.clone(), slot);
-            self.setup.metrics.documents.inc();
+            self.open(state, document);
         }
         if let Some(slot) = state.rooms.get_mut(document) {
             slot.sessions.insert(session);
@@ -58,6 +50,29 @@ impl Shared {
             }
         }
         self.input(state, document, Input::Join { session });
+    }
+
+    /// Opens a room with nobody in it, which brings the document's log to the database and ends. A room that is open
+    /// does that anyway.
+    pub(super) fn sweep(self: &Rc<Self>, state: &mut State, document: &Rc<str>) {
+        if state.closing || state.rooms.contains_key(document) {
+            return;
+        }
+        self.open(state, document);
+        self.setup.metrics.swept.inc();
+        self.input(state, document, Input::Sweep);
+    }
+
+    fn open(&self, state: &mut State, document: &Rc<str>) {
+        let slot = Slot {
+            room: Room::new(self.setup.limits.clone(), rand::random()),
+            incarnation: state.next_id(),
+            sessions: HashSet::new(),
+            paused: false,
+            wake: None,
+        };
+        state.rooms.insert(document.clone(), slot);
+        self.setup.metrics.documents.inc();
     }
 
     /// Takes the session out of its room.
@@ -80,7 +95,7 @@ impl Shared {
     pub(super) fn heard(self: &Rc<Self>, state: &mut State, event: Event) {
         let (document, input) = match event {
             Event::Entry { document, entry } => (document, Input::Entry(entry)),
-            Event::Covered { document, position } => (document, Input::Covered(position)),
+            Event::Covered { document, position, rev } => (document, Input::Covered { position, rev }),
             Event::Awareness { document, update } => (document, Input::RemoteAwareness(update)),
             Event::AwarenessQuery { document } => (document, Input::AwarenessQuery),
             Event::Connected { generation } => return self.input_all(state, &Input::Connected { generation }),
@@ -144,6 +159,8 @@ impl Shared {
             | Effect::QueryAwareness
             | Effect::Subscribe { .. }
             | Effect::Read { .. }
+            | Effect::Peek { .. }
+            | Effect::Rev { .. }
             | Effect::Load { .. }
             | Effect::Open { .. }
             | Effect::Append { .. }

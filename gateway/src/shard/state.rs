@@ -144,6 +144,7 @@ pub(super) async fn run(
 fn obey(shared: &Rc<Shared>, command: Command) {
     match command {
         Command::Socket(socket) => session::start(shared, socket),
+        Command::Sweep { document } => shared.sweep(&mut shared.state.borrow_mut(), &document.into()),
         Command::Close { window, done } => {
             let shared = shared.clone();
             spawn_local(async move {

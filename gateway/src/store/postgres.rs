@@ -102,6 +102,11 @@ impl Store for PostgresStore {
         .transpose()
     }
 
+    async fn rev(&self, document: &str) -> Result<i64> {
+        let query = sqlx::query_scalar("SELECT rev FROM documents WHERE id = $1");
+        Ok(self.call(query.bind(document).fetch_optional(&self.pool)).await?.unwrap_or(0))
+    }
+
     async fn write(&self, document: &str, expected: i64, state: Bytes, position: Option<Position>) -> Result<Written> {
         let (epoch, n) = position_to_columns(position);
         let query = if expected == 0 {

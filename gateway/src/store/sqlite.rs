@@ -78,6 +78,11 @@ impl Store for SqliteStore {
         .transpose()
     }
 
+    async fn rev(&self, document: &str) -> Result<i64> {
+        let query = sqlx::query_scalar("SELECT rev FROM documents WHERE id = ?");
+        Ok(query.bind(document).fetch_optional(&self.pool).await.map_err(unavailable)?.unwrap_or(0))
+    }
+
     async fn write(&self, document: &str, expected: i64, state: Bytes, position: Option<Position>) -> Result<Written> {
         let (epoch, n) = position_to_columns(position);
         let query = if expected == 0 {

@@ -8,5 +8,6 @@ mod gateway_process;
 mod http;
 mod limits;
 mod memory;
+mod orphans;
 mod raw;
 mod two_gateways;

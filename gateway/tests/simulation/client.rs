@@ -1,6 +1,6 @@
 //! A client: a Yjs document that edits, re-synchronises at each connection, and counts what was acknowledged.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use gateway::protocol::yjs::Message;
@@ -28,25 +28,11 @@ pub(crate) struct Client {
     name: usize,
     doc: Doc,
     pub(crate) link: Option<Link>,
-    pub(crate) own: Vec<String>,
+    /// Its tokens, and when it wrote them.
+    pub(crate) own: Vec<(String, Now)>,
     pub(crate) acknowledged: usize,
     /// Never comes back.
     pub(crate) gone: bool,
-}
-
-/// The text of a document's state.
-pub(crate) fn text_of<'a>(updates: impl IntoIterator<Item = &'a Bytes>) -> String {
-    let doc = Doc::new();
-    let text = doc.get_or_insert_text("t");
-    for update in updates {
-        doc.transact_mut().apply_update(Update::decode_v1(update).unwrap()).unwrap();
-    }
-    text.get_string(&doc.transact())
-}
-
-/// The tokens of a text.
-pub(crate) fn tokens(text: &str) -> BTreeSet<String> {
-    text.split_inclusive(']').map(str::to_owned).collect()
 }
 
 impl Client {
@@ -67,10 +53,10 @@ impl Client {
     }
 
     /// Inserts a token or deletes one, whole; what is to be sent, and the token that was deleted.
-    pub(crate) fn edit(&mut self, random: &mut SmallRng) -> (Option<Message>, Option<String>) {
-        let now = self.text();
+    pub(crate) fn edit(&mut self, now: Now, random: &mut SmallRng) -> (Option<Message>, Option<String>) {
+        let before = self.text();
         let ends: Vec<usize> =
-            now.bytes().enumerate().filter(|(_, byte)| *byte == b']').map(|(at, _)| at + 1).collect();
+            before.bytes().enumerate().filter(|(_, byte)| *byte == b']').map(|(at, _)| at + 1).collect();
         let text = self.doc.get_or_insert_text("t");
         let mut transaction = self.doc.transact_mut();
         let mut deleted = None;
@@ -78,13 +64,13 @@ impl Client {
             let which = random.random_range(1..ends.len());
             let (from, to) = (ends[which - 1], ends[which]);
             text.remove_range(&mut transaction, from as u32, (to - from) as u32);
-            deleted = Some(now[from..to].to_owned());
+            deleted = Some(before[from..to].to_owned());
         } else {
             let at = random.random_range(0..=ends.len());
             let at = if at == 0 { 0 } else { ends[at - 1] };
             let token = format!("[{}.{}]", self.name, self.own.len());
             text.insert(&mut transaction, at as u32, &token);
-            self.own.push(token);
+            self.own.push((token, now));
         }
         let update = Bytes::from(transaction.encode_update_v1());
         drop(transaction);
@@ -115,10 +101,15 @@ impl Client {
         }
     }
 
+    /// For an acknowledgement.
+    pub(crate) fn waits(&self) -> bool {
+        self.link.as_ref().is_none_or(|link| !link.sent.is_empty())
+    }
+
     /// Acknowledgements come in the order in which the client sent.
     pub(crate) fn acknowledge(&mut self, update: &Bytes) {
         let (sent, own) = self.link.as_mut().unwrap().sent.pop_front().expect("acknowledged but never sent");
-        assert_eq!(&sent, update, "acknowledged out of order");
+        must!(sent == *update, "acknowledged out of order");
         self.acknowledged = self.acknowledged.max(own);
     }
 }

@@ -2,19 +2,24 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::ops::Range;
 use std::time::Duration;
 
 use gateway::protocol::yjs::Message;
-use gateway::room::log::Row;
-use gateway::room::{Durability, Effect, Input, Limits, Now, Room, SessionId};
+use gateway::room::log::{Position, Row};
+use gateway::room::{Effect, Input, Limits, Now, Room, Rule, SessionId};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
+use crate::calls::Wire;
+use crate::checker::{Losses, Numbers};
 use crate::client::Client;
 use crate::faults::Fault;
+use crate::plan::{Plan, Strike};
 use crate::redis::{Notice, Redis};
 
 pub(crate) const GATEWAYS: usize = 3;
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -28,9 +33,16 @@ pub(crate) struct Gateway {
     pub(crate) life: u64,
     pub(crate) room: Option<Room>,
     wake_at: Option<Now>,
+    /// The log server that it talks to.
+    pub(crate) server: usize,
+    /// As the process sees it.
     pub(crate) generation: u64,
     pub(crate) connected: bool,
+    /// Connections up to this generation are dead, whether or not the process has noticed.
+    pub(crate) dead: u64,
     pub(crate) subscribed: bool,
+    /// It does nothing before that.
+    pub(crate) paused_until: Now,
     /// Notices are in order.
     pub(crate) heard_until: Now,
     /// Notices before this are lost without a sign.
@@ -51,17 +63,78 @@ pub(crate) enum Down {
 pub(crate) enum Event {
     Connect(usize),
     Edit(usize),
-    Up { gateway: usize, process: u64, session: SessionId, what: Up },
-    Down { client: usize, session: SessionId, what: Down },
-    Wake { gateway: usize, life: u64, at: Now },
-    Request { gateway: usize, life: u64, generation: u64, reign: u64, effect: Box<Effect>, silent: bool },
-    Answer { gateway: usize, life: u64, generation: Option<u64>, answer: Box<Input>, failed: Box<Input> },
-    Notice { gateway: usize, life: u64, generation: u64, notice: Notice },
-    TimedOut { gateway: usize, generation: u64 },
+    Up {
+        gateway: usize,
+        process: u64,
+        session: SessionId,
+        what: Up,
+    },
+    Down {
+        client: usize,
+        session: SessionId,
+        what: Down,
+    },
+    Wake {
+        gateway: usize,
+        life: u64,
+        at: Now,
+    },
+    Request {
+        wire: Wire,
+        effect: Box<Effect>,
+        silent: bool,
+    },
+    Answer {
+        wire: Wire,
+        of_log: bool,
+        answer: Box<Input>,
+        failed: Box<Input>,
+    },
+    Notice {
+        gateway: usize,
+        life: u64,
+        generation: u64,
+        notice: Notice,
+    },
+    TimedOut {
+        gateway: usize,
+        generation: u64,
+    },
+    Disconnected {
+        gateway: usize,
+        generation: u64,
+    },
     Reconnect(usize),
-    RedisUp,
+    ServerUp(usize),
+    OnePrimary(usize),
     DatabaseUp,
-    Fault { fault: Fault, gateway: usize },
+    Sweep,
+    /// A sweep has seen a log that ends there without a time to live.
+    Orphan {
+        gateway: usize,
+        end: Position,
+    },
+    Fault {
+        fault: Fault,
+        gateway: usize,
+    },
+}
+
+impl Event {
+    /// The gateway whose process it happens to.
+    fn process(&self) -> Option<usize> {
+        match self {
+            Self::Up { gateway, .. }
+            | Self::Wake { gateway, .. }
+            | Self::Notice { gateway, .. }
+            | Self::TimedOut { gateway, .. }
+            | Self::Disconnected { gateway, .. }
+            | Self::Reconnect(gateway)
+            | Self::Orphan { gateway, .. } => Some(*gateway),
+            Self::Answer { wire, .. } => Some(wire.gateway),
+            _ => None,
+        }
+    }
 }
 
 struct Scheduled(Reverse<(Now, u64)>, Event);
@@ -88,56 +161,89 @@ pub(crate) struct World {
     pub(crate) random: SmallRng,
     queue: BinaryHeap<Scheduled>,
     scheduled: u64,
-    durability: Durability,
-    /// Until then clients edit and answers get lost.
-    pub(crate) busy_until: Now,
+    pub(crate) plan: Plan,
+    /// Nothing that went wrong is felt after that, but for what only a tick finds.
+    pub(crate) calm_from: Now,
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) clients: Vec<Client>,
     sessions: BTreeMap<SessionId, usize>,
-    pub(crate) redis: Redis,
-    pub(crate) redis_down: bool,
+    /// The log's servers; one is the primary, and others may believe that they are.
+    pub(crate) servers: Vec<Redis>,
+    pub(crate) primary: usize,
+    reigns: u64,
+    pub(crate) noisy_until: Now,
     pub(crate) row: Option<Row>,
     pub(crate) database_down: bool,
     pub(crate) deleted: BTreeSet<String>,
-    /// What is to go wrong right after a client has vanished, when it hurts most.
-    pub(crate) ambush: Vec<Fault>,
-    checkpoint_after: Duration,
+    /// What is to go wrong right after a client has vanished.
+    ambush: Vec<Fault>,
+    pub(crate) losses: Losses,
+    pub(crate) numbers: Numbers,
     lives: u64,
     /// How many rooms have ended by themselves.
     pub(crate) done: usize,
+    pub(crate) swept: usize,
     pub(crate) trace: bool,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, durability: Durability, busy: Duration) -> Self {
-        let mut random = SmallRng::seed_from_u64(seed);
-        let checkpoint_after = ms([300, 3000, 20_000][random.random_range(0..3)]);
+    pub(crate) fn new(plan: Plan) -> Self {
         let gateway = |_| Gateway { connected: true, generation: 1, ..Gateway::default() };
-        Self {
+        let mut world = Self {
             now: Duration::ZERO,
-            random,
-            checkpoint_after,
+            random: SmallRng::seed_from_u64(plan.seed),
             queue: BinaryHeap::new(),
             scheduled: 0,
-            durability,
-            busy_until: busy,
+            calm_from: plan.busy,
             gateways: (0..GATEWAYS).map(gateway).collect(),
             clients: Vec::new(),
             sessions: BTreeMap::new(),
-            redis: Redis::default(),
-            redis_down: false,
+            servers: vec![Redis::new(1, plan.time_to_live, plan.without)],
+            primary: 0,
+            reigns: 1,
+            noisy_until: Now::ZERO,
             row: None,
             database_down: false,
             deleted: BTreeSet::new(),
             ambush: Vec::new(),
+            losses: Losses::default(),
+            numbers: Numbers::default(),
             lives: 0,
             done: 0,
+            swept: 0,
             trace: std::env::var_os("TRACE").is_some(),
+            plan,
+        };
+        for (strike, fault) in world.plan.faults.clone() {
+            match strike {
+                Strike::Ambush => world.ambush.push(fault),
+                Strike::At(at) => {
+                    let gateway = world.draw(0..GATEWAYS as u64) as usize;
+                    world.at(at, Event::Fault { fault, gateway });
+                }
+            }
         }
+        (0..world.plan.clients).for_each(|_| world.new_client(10));
+        world.after(SWEEP_EVERY / 2, Event::Sweep);
+        world
     }
 
     pub(crate) fn busy(&self) -> bool {
-        self.now < self.busy_until
+        self.now < self.plan.busy
+    }
+
+    /// Something goes wrong, and may be felt for so long.
+    pub(crate) fn unrest(&mut self, wait: Duration) {
+        self.calm_from = self.calm_from.max(self.now + wait);
+    }
+
+    pub(crate) fn draw(&mut self, range: Range<u64>) -> u64 {
+        self.random.random_range(range)
+    }
+
+    pub(crate) fn next_reign(&mut self) -> u64 {
+        self.reigns += 1;
+        self.reigns
     }
 
     pub(crate) fn after(&mut self, wait: Duration, event: Event) {
@@ -161,20 +267,26 @@ impl World {
             && *at <= end
         {
             steps += 1;
-            assert!(steps < 400_000, "the rooms never come to rest");
+            must!(steps < 400_000, "the rooms never come to rest");
             let Some(Scheduled(Reverse((at, _)), event)) = self.queue.pop() else { break };
             self.now = at;
-            self.redis.expire(at);
-            self.happen(event);
+            self.servers.iter_mut().for_each(|server| server.expire(at));
+            match event.process().map(|gateway| self.gateways[gateway].paused_until) {
+                Some(until) if until > at => self.at(until, event),
+                _ => self.happen(event),
+            }
         }
         self.now = end;
     }
 
-    pub(crate) fn new_client(&mut self) {
+    /// A client that comes within that many milliseconds.
+    fn new_client(&mut self, vacancy: u64) {
         self.clients.push(Client::new(self.clients.len()));
         let client = self.clients.len() - 1;
-        self.after(ms(10), Event::Connect(client));
-        self.after(ms(50), Event::Edit(client));
+        let wait = self.draw(0..vacancy);
+        self.unrest(ms(wait));
+        self.after(ms(wait + 10), Event::Connect(client));
+        self.after(ms(wait + 50), Event::Edit(client));
     }
 
     fn happen(&mut self, event: Event) {
@@ -204,14 +316,14 @@ impl World {
                     self.input(gateway, Input::Tick);
                 }
             }
-            Event::Request { gateway, life, generation, reign, effect, silent } => {
-                self.execute(gateway, life, generation, reign, *effect, silent);
-            }
-            Event::Answer { gateway, life, generation, answer, failed } => {
-                let it = &self.gateways[gateway];
-                let alive = generation.is_none_or(|generation| it.connected && it.generation == generation);
-                if it.life == life {
-                    self.input(gateway, if alive { *answer } else { *failed });
+            Event::Request { wire, effect, silent } => self.execute(wire, *effect, silent),
+            Event::Answer { wire, of_log, answer, failed } => {
+                let it = &self.gateways[wire.gateway];
+                let alive = !of_log
+                    || it.connected && it.generation == wire.generation
+                    || self.plan.without == Some(Rule::ConnectionGeneration);
+                if it.life == wire.life {
+                    self.input(wire.gateway, if alive { *answer } else { *failed });
                 }
             }
             Event::Notice { gateway, life, generation, notice } => {
@@ -221,7 +333,7 @@ impl World {
                         gateway,
                         match notice {
                             Notice::Entry(entry) => Input::Entry(entry),
-                            Notice::Covered(position) => Input::Covered(position),
+                            Notice::Covered(position, rev) => Input::Covered { position, rev },
                         },
                     );
                 }
@@ -231,8 +343,12 @@ impl World {
                     self.drop_connection(gateway);
                 }
             }
+            Event::Disconnected { gateway, generation } => self.disconnected(gateway, generation),
             Event::Reconnect(gateway) => self.reconnect(gateway),
-            Event::RedisUp => self.redis_down = false,
+            Event::ServerUp(server) => self.servers[server].up |= server == self.primary,
+            Event::OnePrimary(server) => self.one_primary(server),
+            Event::Sweep => self.sweep(),
+            Event::Orphan { gateway, end } => self.orphan(gateway, end),
             Event::DatabaseUp => self.database_down = false,
             Event::Fault { fault, gateway } => self.fault(fault, gateway),
             Event::Up { .. } => {}
@@ -243,14 +359,38 @@ impl World {
         let limits = Limits {
             document_bytes: 1 << 24,
             backlog_bytes: 1 << 24,
-            checkpoint_after: self.checkpoint_after,
-            durability: self.durability,
+            checkpoint_after: self.plan.checkpoint_after,
+            durability: self.plan.durability,
+            without: self.plan.without,
         };
         self.lives += 1;
         let seed = self.random.random();
         let it = &mut self.gateways[gateway];
         (it.life, it.wake_at, it.subscribed) = (self.lives, None, false);
         it.room = Some(Room::new(limits, seed));
+    }
+
+    /// What `shard/orphans.rs` does: one gateway looks for a log that has no time to live, and a while later again.
+    fn sweep(&mut self) {
+        self.after(SWEEP_EVERY, Event::Sweep);
+        let gateway = self.draw(0..GATEWAYS as u64) as usize;
+        let it = &self.gateways[gateway];
+        if !it.connected || it.dead >= it.generation || self.plan.without == Some(Rule::Sweep) {
+            return;
+        }
+        if let Some(end) = self.servers[it.server].uncovered_end() {
+            let patience = self.plan.checkpoint_after * 2 + ms(1000);
+            self.after(patience, Event::Orphan { gateway, end });
+        }
+    }
+
+    fn orphan(&mut self, gateway: usize, end: Position) {
+        let it = &self.gateways[gateway];
+        if it.room.is_none() && it.connected && self.servers[it.server].uncovered_end() == Some(end) {
+            self.swept += 1;
+            self.open_room(gateway);
+            self.input(gateway, Input::Sweep);
+        }
     }
 
     pub(crate) fn input(&mut self, gateway: usize, input: Input) {
@@ -288,7 +428,7 @@ impl World {
                 self.done += 1;
                 self.lives += 1;
                 let it = &mut self.gateways[gateway];
-                (it.room, it.life, it.subscribed) = (None, self.lives, false);
+                (it.room, it.life, it.wake_at, it.subscribed) = (None, self.lives, None, false);
             }
             call => self.call(gateway, call),
         }
@@ -310,18 +450,22 @@ impl World {
         if !self.busy() || self.clients[client].gone {
             return;
         }
-        let (message, deleted) = self.clients[client].edit(&mut self.random);
-        self.deleted.extend(deleted);
-        if let Some(message) = message {
-            self.send_up(client, Up::Message(message));
-        }
-        let wait = ms(self.random.random_range(20..1500));
+        self.edit_once(client);
+        let wait = ms(self.draw(self.plan.pace.clone()));
         self.after(wait, Event::Edit(client));
         // The network of a client fails now and then.
-        if self.random.random_bool(0.02) {
+        if self.random.random_bool(self.plan.flaky) {
             self.disconnect(client);
             let wait = ms(self.random.random_range(5..4000));
             self.after(wait, Event::Connect(client));
+        }
+    }
+
+    pub(crate) fn edit_once(&mut self, client: usize) {
+        let (message, deleted) = self.clients[client].edit(self.now, &mut self.random);
+        self.deleted.extend(deleted);
+        if let Some(message) = message {
+            self.send_up(client, Up::Message(message));
         }
     }
 
@@ -364,7 +508,7 @@ impl World {
             Down::Acknowledge(update) => {
                 self.clients[client].acknowledge(&update);
                 // Some vanish for good right behind an acknowledgement: only the cluster has their edits then.
-                if self.busy() && self.random.random_bool(0.02) {
+                if self.busy() && self.random.random_bool(self.plan.vanish) {
                     self.vanish(client);
                 }
             }
@@ -375,12 +519,13 @@ impl World {
         let gateway = self.clients[client].link.as_ref().map_or(0, |link| link.gateway);
         self.disconnect(client);
         self.clients[client].gone = true;
-        self.new_client();
-        while self.now > self.busy_until / 8
+        self.new_client(self.plan.vacancy);
+        while self.now > self.plan.busy / 8
             && let Some(fault) = self.ambush.pop()
         {
             let wait = ms(self.random.random_range(0..100));
             self.after(wait, Event::Fault { fault, gateway });
+            self.unrest(wait);
             if self.random.random_bool(0.5) {
                 break;
             }

@@ -1,6 +1,7 @@
 //! An honest log and database, and the calls to them that are under way.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::protocol::yjs::update::check;
@@ -8,6 +9,9 @@ use gateway::room::log::{Opened, Row};
 use gateway::room::{Effect, Failed, Input, Now};
 
 use crate::redis::{Notice, Redis};
+
+/// Of a log that the database holds.
+const TIME_TO_LIVE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Backend {
     /// Nothing else has spoken for it, so all that the room writes was checked.
@@ -25,7 +29,7 @@ impl Backend {
     pub(crate) fn new(honest: bool) -> Self {
         Self {
             honest,
-            redis: Redis::default(),
+            redis: Redis::new(0, TIME_TO_LIVE, None),
             row: None,
             calls: Vec::new(),
             notices: VecDeque::new(),
@@ -37,8 +41,7 @@ impl Backend {
 
     /// What is there for whoever reads all of it.
     pub(crate) fn held(&self) -> impl Iterator<Item = &Bytes> {
-        let stream = self.redis.stream.iter().flat_map(|stream| &stream.entries).map(|entry| &entry.update);
-        self.row.iter().map(|row| &row.state).chain(stream)
+        self.row.iter().map(|row| &row.state).chain(self.redis.entries().map(|entry| &entry.update))
     }
 
     pub(crate) fn unsubscribe(&mut self) {
@@ -59,7 +62,7 @@ impl Backend {
 
     /// Does what a call asks for, and answers it.
     pub(crate) fn answer(&mut self, now: Now, call: Effect) -> Input {
-        let is_database = matches!(call, Effect::Load { .. } | Effect::Write { .. });
+        let is_database = matches!(call, Effect::Load { .. } | Effect::Rev { .. } | Effect::Write { .. });
         if !self.connected && !is_database {
             return failed(call);
         }
@@ -69,7 +72,9 @@ impl Backend {
                 Input::Subscribed { call, result: Ok(self.generation) }
             }
             Effect::Read { call } => Input::Read { call, result: Ok(self.redis.read()) },
+            Effect::Peek { call } => Input::Peeked { call, result: Ok(self.redis.peek()) },
             Effect::Load { call } => Input::Loaded { call, result: Ok(self.row.clone()) },
+            Effect::Rev { call } => Input::RevRead { call, result: Ok(self.row.as_ref().map_or(0, |row| row.rev)) },
             Effect::Open { call, expected, epoch, tenure, update } => {
                 assert!(!self.honest || check(&update).is_ok(), "what is opened with");
                 let result = self.redis.open(expected.as_ref(), epoch, &tenure, update);
@@ -96,8 +101,8 @@ impl Backend {
                 });
                 Input::Written { call, result: Ok(written) }
             }
-            Effect::Cover { call, position } => {
-                let (done, notice) = self.redis.cover(now, position);
+            Effect::Cover { call, position, rev } => {
+                let (done, notice) = self.redis.cover(now, position, rev);
                 self.publish(notice);
                 Input::CoverDone { call, result: Ok(done) }
             }
@@ -119,7 +124,9 @@ pub(crate) fn failed(call: Effect) -> Input {
     match call {
         Effect::Subscribe { call } => Input::Subscribed { call, result: Err(Failed) },
         Effect::Read { call } => Input::Read { call, result: Err(Failed) },
+        Effect::Peek { call } => Input::Peeked { call, result: Err(Failed) },
         Effect::Load { call } => Input::Loaded { call, result: Err(Failed) },
+        Effect::Rev { call } => Input::RevRead { call, result: Err(Failed) },
         Effect::Open { call, .. } => Input::Opened { call, result: Err::<Opened, _>(Failed) },
         Effect::Append { call, .. } => Input::Appended { call, result: Err(Failed) },
         Effect::Write { call, .. } => Input::Written { call, result: Err(Failed) },

@@ -2,18 +2,23 @@
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
-use gateway::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Row, Tenure};
+use gateway::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Row, Tenure, Tip};
 use gateway::room::{Effect, Input};
 
 /// An answer to `call`, or a notice.
 pub(crate) fn lie(input: &mut Unstructured<'_>, call: Option<&Effect>) -> Result<Input> {
     Ok(match (input.arbitrary::<u8>()? % 6, call) {
         (0, _) => Input::Entry(entry(input)?),
-        (1, _) => Input::Covered(position(input)?),
+        (1, _) => Input::Covered { position: position(input)?, rev: input.arbitrary()? },
         (2, _) => Input::Disconnected { generation: input.arbitrary()? },
         (3, _) => Input::Connected { generation: input.arbitrary()? },
         (_, Some(&Effect::Subscribe { call })) => Input::Subscribed { call, result: Ok(input.arbitrary()?) },
         (_, Some(&Effect::Read { call })) => Input::Read { call, result: Ok(reply(input)?) },
+        (_, Some(&Effect::Peek { call })) => {
+            let ReadReply { last, head, tenure, .. } = reply(input)?;
+            Input::Peeked { call, result: Ok(Tip { last, head, tenure }) }
+        }
+        (_, Some(&Effect::Rev { call })) => Input::RevRead { call, result: Ok(input.arbitrary::<u8>()?.into()) },
         (_, Some(&Effect::Load { call })) => Input::Loaded { call, result: Ok(row(input)?) },
         (_, Some(&Effect::Open { call, .. })) => {
             Input::Opened { call, result: Ok(if input.arbitrary()? { Opened::Opened } else { Opened::Refused }) }

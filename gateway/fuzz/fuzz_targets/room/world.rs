@@ -38,6 +38,7 @@ impl World {
             backlog_bytes: 256,
             checkpoint_after: Duration::from_secs(2),
             durability: if kind & 1 == 0 { Durability::Log } else { Durability::Database },
+            without: None,
         };
         Ok(Self {
             room: Room::new(limits.clone(), kind.into()),
@@ -87,7 +88,11 @@ impl World {
                     self.input(again);
                 }
             }
-            21 => self.input(if input.arbitrary()? { Input::Flush } else { Input::AwarenessQuery }),
+            21 => match input.arbitrary::<u8>()? % 3 {
+                0 => self.input(Input::Flush),
+                1 => self.input(Input::AwarenessQuery),
+                _ => self.input(Input::Sweep),
+            },
             22 => {
                 let update = Bytes::copy_from_slice(&[1, 1, 100 + who as u8, 0, 4, 1, 1, b't', 1, b'x', 0]);
                 self.backend.other_writes(update);
@@ -156,7 +161,7 @@ impl World {
     fn hear(&mut self) {
         match self.backend.notices.pop_front() {
             Some(Notice::Entry(entry)) => self.input(Input::Entry(entry)),
-            Some(Notice::Covered(position)) => self.input(Input::Covered(position)),
+            Some(Notice::Covered(position, rev)) => self.input(Input::Covered { position, rev }),
             None => {}
         }
     }

@@ -1,5 +1,5 @@
 #!lua name=editorcluster_v1
--- The log's four functions. Each is atomic. KEYS: stream, head. The protocol and its reasons: docs/log.md.
+-- The log's functions. Each is atomic. KEYS: stream, head. The protocol and its reasons: docs/log.md.
 --
 -- Epochs are strings everywhere: a Lua number holds 53 bits. `n` is small enough to be a number.
 -- Head is a hash: epoch, tenure, and the trim candidate (trim_n, trim_at): a covered position and when it was covered.
@@ -43,6 +43,18 @@ local function read(keys, args)
   return {tenure(), head[1] or '', head[2] or '', last_id(keys[1]), redis.call('XRANGE', keys[1], '-', '+')}
 end
 
+-- -> READ without the entries
+local function peek(keys, args)
+  local head = redis.call('HMGET', keys[2], 'epoch', 'tenure')
+  return {tenure(), head[1] or '', head[2] or '', last_id(keys[1])}
+end
+
+-- -> last id if the log has no time to live, so that a sweep may have to look after it; otherwise ''
+local function uncovered(keys, args)
+  if redis.call('PTTL', keys[1]) ~= -1 then return '' end
+  return last_id(keys[1])
+end
+
 -- args: channel, expected epoch or '', expected head's tenure or '', new epoch, tenure, update -> id, or '' if refused
 local function open(keys, args)
   local head = redis.call('HMGET', keys[2], 'epoch', 'tenure')
@@ -59,7 +71,7 @@ local function append(keys, args)
   return add(keys, args[1], args[2], args[3])
 end
 
--- args: channel, epoch, n, time to live in ms -> 1, or 0 if refused
+-- args: channel, epoch, n, time to live in ms, rev or '' -> 1, or 0 if refused
 --
 -- Trim: the candidate stays until it is old enough, then everything up to it goes and the position covered now
 -- becomes the candidate. So what is trimmed was covered by an earlier checkpoint, at least TRIM_AFTER_MS ago, and
@@ -81,11 +93,13 @@ local function cover(keys, args)
     redis.call('PEXPIRE', keys[1], args[4])
     redis.call('PEXPIRE', keys[2], args[4])
   end
-  redis.call('PUBLISH', args[1], 'c' .. epoch .. '-' .. args[3] .. '\n')
+  redis.call('PUBLISH', args[1], 'c' .. epoch .. '-' .. args[3] .. '\n' .. args[5])
   return 1
 end
 
 redis.register_function{function_name = 'ec_read_v1', callback = read, flags = {'no-writes'}}
+redis.register_function{function_name = 'ec_peek_v1', callback = peek, flags = {'no-writes'}}
+redis.register_function{function_name = 'ec_uncovered_v1', callback = uncovered, flags = {'no-writes'}}
 redis.register_function{function_name = 'ec_open_v1', callback = open}
 redis.register_function{function_name = 'ec_append_v1', callback = append}
 redis.register_function{function_name = 'ec_cover_v1', callback = cover}

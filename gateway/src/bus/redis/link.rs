@@ -245,7 +245,7 @@ async fn hear(live: &Live, mut pushes: UnboundedReceiver<PushInfo>, events: &Eve
                     return;
                 }
             },
-            Notice::Covered(position) => Event::Covered { document, position },
+            Notice::Covered(position, rev) => Event::Covered { document, position, rev },
             Notice::Awareness { from, .. } | Notice::AwarenessQuery { from } if from == instance => continue,
             Notice::Awareness { update, .. } => Event::Awareness { document, update },
             Notice::AwarenessQuery { .. } => Event::AwarenessQuery { document },

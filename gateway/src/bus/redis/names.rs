@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 
 const PREFIX: &str = "ec:{";
+/// The pattern of all streams' keys.
+pub(super) const STREAMS: &str = "ec:{*}:log";
 
 pub(super) struct Names {
     pub(super) stream: String,
@@ -31,6 +33,12 @@ impl Names {
 pub(super) fn document(channel: &[u8]) -> Option<String> {
     let (tag, rest) = std::str::from_utf8(channel).ok()?.strip_prefix(PREFIX)?.split_once('}')?;
     (rest.is_empty() || rest == ":awareness").then(|| decode(tag))
+}
+
+/// The document of a stream's key; None for a key that is not ours.
+pub(super) fn document_of_stream(key: &str) -> Option<String> {
+    let tag = key.strip_prefix(PREFIX)?.strip_suffix("}:log")?;
+    Some(decode(tag))
 }
 
 fn encode(document: &str) -> Cow<'_, str> {
@@ -62,6 +70,7 @@ mod tests {
             let names = Names::of(id);
             assert_eq!(document(names.log.as_bytes()).as_deref(), Some(id));
             assert_eq!(document(names.awareness.as_bytes()).as_deref(), Some(id));
+            assert_eq!(document_of_stream(&names.stream).as_deref(), Some(id));
         }
     }
 

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `e` | the entry's id (`epoch-n`, decimal), a line feed, the update |
 //! | `l` | the entry's id, a line feed: too large to publish, to be fetched from the stream |
-//! | `c` | an id, a line feed: covered up to here |
+//! | `c` | an id, a line feed: covered up to here; then the `rev` that goes with it, or nothing |
 //! | `a` | the sender's instance (8 bytes), awareness |
 //! | `q` | the sender's instance (8 bytes): asks for awareness |
 //!
@@ -21,7 +21,7 @@ use crate::room::log::{Epoch, Position};
 pub(super) enum Notice {
     Entry(Position, Bytes),
     LargeEntry(Position),
-    Covered(Position),
+    Covered(Position, Option<i64>),
     Awareness { from: u64, update: Bytes },
     AwarenessQuery { from: u64 },
 }
@@ -36,7 +36,11 @@ pub(super) fn decode(payload: Bytes) -> Option<Notice> {
             Some(Notice::Entry(position(&body[..end])?, body.slice(end + 1..)))
         }
         b'l' => Some(Notice::LargeEntry(position(body.strip_suffix(b"\n")?)?)),
-        b'c' => Some(Notice::Covered(position(body.strip_suffix(b"\n")?)?)),
+        b'c' => {
+            let (id, rev) = std::str::from_utf8(&body).ok()?.split_once('\n')?;
+            let rev = if rev.is_empty() { None } else { Some(rev.parse().ok()?) };
+            Some(Notice::Covered(position(id.as_bytes())?, rev))
+        }
         b'a' => {
             let (from, _) = body.split_first_chunk()?;
             Some(Notice::Awareness { from: u64::from_be_bytes(*from), update: body.slice(8..) })
@@ -75,6 +79,13 @@ mod tests {
     }
 
     #[test]
+    fn a_cover_may_name_its_rev() {
+        let position = Position { epoch: Epoch(5), n: 2 };
+        assert_eq!(decode(Bytes::from_static(b"c5-2\n")), Some(Notice::Covered(position, None)));
+        assert_eq!(decode(Bytes::from_static(b"c5-2\n7")), Some(Notice::Covered(position, Some(7))));
+    }
+
+    #[test]
     fn awareness_keeps_its_sender() {
         let payload = Bytes::from(awareness(42, b"x"));
         assert_eq!(decode(payload), Some(Notice::Awareness { from: 42, update: Bytes::from_static(b"x") }));
@@ -83,7 +94,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_or_foreign_is_none() {
-        for payload in ["", "e1-2", "l1-2", "c1\n", "a1234567", "q", "x", "e-1\n"] {
+        for payload in ["", "e1-2", "l1-2", "c1\n", "c1-2\nx", "a1234567", "q", "x", "e-1\n"] {
             assert_eq!(decode(Bytes::from(payload)), None, "{payload:?}");
         }
     }

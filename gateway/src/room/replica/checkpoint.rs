@@ -6,9 +6,8 @@ use bytes::Bytes;
 use rand::Rng as _;
 
 use super::super::log::{Position, Row};
-use super::super::{Effect, Failed, Now};
+use super::super::{Effect, Failed, Now, Rule};
 use super::Replica;
-use super::join::Stage;
 
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -42,6 +41,7 @@ enum Step {
         taken: u64,
         position: Option<Position>,
         row_position: Option<Position>,
+        plain: bool,
     },
     Covering {
         call: u64,
@@ -69,8 +69,22 @@ impl Replica {
         self.checkpoint.row_position.is_some_and(|row| row.epoch == at.epoch && at.n <= row.n)
     }
 
+    /// Whether a row of this `rev` holds what is not known here. An own write under way makes its own `rev`.
+    pub(super) fn row_is_news(&self, rev: i64) -> bool {
+        rev != self.checkpoint.rev && matches!(self.checkpoint.step, Step::Idle)
+    }
+
+    /// Whether the row, as read now, is an earlier one than what is known of it.
+    pub(super) fn row_shrank(&self, row: Option<&Row>) -> bool {
+        row.map_or(0, |row| row.rev) < self.checkpoint.rev && matches!(self.checkpoint.step, Step::Idle)
+    }
+
     /// Remembers the row; its state, if that is news.
     pub(super) fn take_row(&mut self, row: Option<Row>) -> Option<Bytes> {
+        if row.is_none() {
+            // Somebody deleted it; the next write makes it again.
+            self.checkpoint.rev = 0;
+        }
         let row = row.filter(|row| row.rev != self.checkpoint.rev)?;
         self.checkpoint.rev = row.rev;
         self.checkpoint.row_position = row.position;
@@ -122,10 +136,10 @@ impl Replica {
         } else if !dirty
             && self.checkpoint.cover_due
             && self.flight.is_none()
-            && matches!(self.stage, Stage::Joined)
+            && self.joined()
             && let Some(position) = self.position
         {
-            self.begin_cover(position, effects);
+            self.begin_cover(position, None, effects);
         }
     }
 
@@ -134,14 +148,26 @@ impl Replica {
         let Ok(state) = self.document.encode_state() else { return self.checkpoint_later(now) };
         let call = self.call();
         let row_position = highest(self.checkpoint.row_position, self.position);
-        self.checkpoint.step = Step::Writing { call, taken: self.taken, position: self.position, row_position };
+        let (taken, position, plain) = (self.taken, self.position, self.is_plain());
+        self.checkpoint.step = Step::Writing { call, taken, position, row_position, plain };
         effects.push(Effect::Write { call, expected: self.checkpoint.rev, state, position: row_position });
     }
 
-    fn begin_cover(&mut self, position: Position, effects: &mut Vec<Effect>) {
+    /// Whether the document is what the known row and the log up to `position` make. Other rooms at that position then
+    /// need not read the row that is written from it.
+    fn is_plain(&self) -> bool {
+        let heard = |at: Position| self.position.is_some_and(|mine| mine.epoch != at.epoch || at.n <= mine.n);
+        self.joined()
+            && self.queue.is_empty()
+            && self.flight.is_none()
+            && !self.row_due
+            && self.tail.iter().all(|entry| heard(entry.position))
+    }
+
+    fn begin_cover(&mut self, position: Position, rev: Option<i64>, effects: &mut Vec<Effect>) {
         let call = self.call();
         self.checkpoint.step = Step::Covering { call, position };
-        effects.push(Effect::Cover { call, position });
+        effects.push(Effect::Cover { call, position, rev });
     }
 
     pub(in super::super) fn written(
@@ -151,7 +177,7 @@ impl Replica {
         result: Result<Option<i64>, Failed>,
         effects: &mut Vec<Effect>,
     ) {
-        let Step::Writing { call: mine, taken, position, row_position } = self.checkpoint.step else { return };
+        let Step::Writing { call: mine, taken, position, row_position, plain } = self.checkpoint.step else { return };
         if mine != call {
             return;
         }
@@ -163,9 +189,9 @@ impl Replica {
                 self.checkpoint.covered = self.checkpoint.covered.max(taken);
                 self.checkpoint.dirty_since = None;
                 if let Some(position) = position
-                    && matches!(self.stage, Stage::Joined | Stage::Looking { .. })
+                    && self.joined()
                 {
-                    self.begin_cover(position, effects);
+                    self.begin_cover(position, plain.then_some(rev), effects);
                 }
             }
             Ok(None) => {
@@ -190,10 +216,6 @@ impl Replica {
         self.checkpoint.step = Step::Idle;
         match result {
             Ok(row) => {
-                if row.is_none() {
-                    // Somebody deleted it; the next write makes it again.
-                    self.checkpoint.rev = 0;
-                }
                 let state = self.take_row(row);
                 self.unite(state, []);
                 self.begin_write(now, effects);
@@ -226,13 +248,21 @@ impl Replica {
     }
 
     /// A notice: the row holds everything of this epoch up to here, by whoever wrote it.
-    pub(in super::super) fn covered_notice(&mut self, position: Position) {
-        if self.position.is_none_or(|mine| mine.epoch != position.epoch) {
-            return;
+    pub(in super::super) fn covered_notice(&mut self, position: Position, rev: Option<i64>) {
+        let Some(mine) = self.position.filter(|mine| mine.epoch == position.epoch) else { return };
+        if let Some(rev) = rev
+            && rev == self.checkpoint.rev + 1
+            && position.n <= mine.n
+            && self.joined()
+            && !matches!(self.checkpoint.step, Step::Loading { .. })
+        {
+            // What that row holds is held here: the row before it, and the log up to there.
+            self.checkpoint.rev = rev;
+            self.checkpoint.row_position = highest(self.checkpoint.row_position, Some(position));
         }
         self.drop_covered(position);
         let at_end = self.position.is_some_and(|mine| mine.n <= position.n);
-        if at_end && self.flight.is_none() && matches!(self.stage, Stage::Joined) {
+        if at_end && self.flight.is_none() && self.joined() {
             self.all_from_row();
         }
     }
@@ -254,9 +284,11 @@ impl Replica {
 
     /// Whether nothing would be missing if this replica ended now.
     pub(in super::super) fn may_leave(&self) -> bool {
-        self.queue.is_empty()
-            && self.flight.is_none()
-            && self.taken == self.checkpoint.covered
+        self.queue.is_empty() && self.flight.is_none() && (self.all_is_covered() || !self.keeps(Rule::LeaveWhenCovered))
+    }
+
+    fn all_is_covered(&self) -> bool {
+        self.taken == self.checkpoint.covered
             && !self.checkpoint.cover_due
             && self.tail.is_empty()
             && matches!(self.checkpoint.step, Step::Idle)

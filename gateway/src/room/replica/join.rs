@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use rand::Rng as _;
 
 use super::super::log::{Entry, Position, ReadReply, Row};
-use super::super::{Effect, Failed, Now};
+use super::super::{Effect, Failed, Now, Rule};
+use super::Replica;
+use super::look::Look;
 use super::write::Item;
-use super::{LOOK_AGAIN, Replica};
 
 /// How far the join is.
 #[derive(Debug)]
@@ -26,10 +26,6 @@ pub(super) enum Stage {
         reply: ReadReply,
     },
     Joined,
-    /// Joined; a READ is on its way that shows whether a notice was lost.
-    Looking {
-        call: u64,
-    },
 }
 
 impl Replica {
@@ -39,15 +35,8 @@ impl Replica {
         self.stage = Stage::Subscribing { call };
         self.cut_off();
         self.buffer.clear();
-        self.look_at = None;
+        self.look = Look::default();
         effects.push(Effect::Subscribe { call });
-    }
-
-    /// Compares the log with what was heard of it.
-    pub(super) fn look(&mut self, effects: &mut Vec<Effect>) {
-        let call = self.call();
-        self.stage = Stage::Looking { call };
-        effects.push(Effect::Read { call });
     }
 
     pub(in super::super) fn subscribed(
@@ -61,7 +50,9 @@ impl Replica {
             return;
         }
         match result {
-            Ok(generation) if self.dead.is_none_or(|dead| generation > dead) => {
+            Ok(generation)
+                if self.dead.is_none_or(|dead| generation > dead) || !self.keeps(Rule::ConnectionGeneration) =>
+            {
                 let call = self.call();
                 self.stage = Stage::Reading { call };
                 effects.push(Effect::Read { call });
@@ -87,19 +78,7 @@ impl Replica {
                     self.finish_join(now, reply, None, effects);
                 }
             }
-            (Stage::Looking { call: mine }, Ok(reply)) if *mine == call => {
-                self.stage = Stage::Joined;
-                let ahead = reply.last != self.position || reply.head != self.head;
-                // Entries of the same epoch that are still on their way look like a difference; joining is harmless.
-                if ahead || self.tenure.as_ref() != Some(&reply.tenure) || self.row_due {
-                    self.join(effects);
-                } else {
-                    self.look_later(now);
-                }
-            }
-            (Stage::Reading { call: mine } | Stage::Looking { call: mine }, Err(Failed)) if *mine == call => {
-                self.fall_apart(now);
-            }
+            (Stage::Reading { call: mine }, Err(Failed)) if *mine == call => self.fall_apart(now),
             _ => {}
         }
     }
@@ -142,19 +121,22 @@ impl Replica {
             || unknown_before
     }
 
-    fn finish_join(&mut self, now: Now, reply: ReadReply, row: Option<Option<Row>>, effects: &mut Vec<Effect>) {
+    fn finish_join(&mut self, now: Now, mut reply: ReadReply, row: Option<Option<Row>>, effects: &mut Vec<Effect>) {
         let in_stream: HashSet<Position> = reply.entries.iter().map(|entry| entry.position).collect();
+        if !self.keeps(Rule::ReadWholeStream) {
+            reply.entries.retain(|entry| reply.last.is_some_and(|last| last.epoch == entry.position.epoch));
+        }
         // Within one epoch an entry that is no longer there was trimmed, so it was covered, and all who joined had it.
         let trimmed = |at: Position| reply.last.is_some_and(|last| last.epoch == at.epoch && at.n <= last.n);
         let old_tail = std::mem::take(&mut self.tail);
         let known: HashSet<Position> = old_tail.iter().map(|entry| entry.position).collect();
-        let lost: Vec<Bytes> = old_tail
+        let lost: Vec<Entry> = old_tail
             .into_iter()
             .filter(|entry| !in_stream.contains(&entry.position) && !trimmed(entry.position))
-            .map(|entry| entry.update)
             .collect();
 
         let row_read = row.is_some();
+        let row_shrank = row.as_ref().is_some_and(|row| self.row_shrank(row.as_ref()));
         let row = row.and_then(|row| self.take_row(row));
         let held = |at: Position| {
             known.contains(&at) || self.position.is_some_and(|mine| mine.epoch == at.epoch && at.n <= mine.n)
@@ -164,9 +146,10 @@ impl Replica {
         self.settle_cut_off(&reply);
         self.unite(row, entries);
 
-        if !reply.entries.is_empty() {
+        if reply.last.is_some() {
+            // Also a stream that was trimmed to nothing expires only after somebody says that it is covered.
             self.log_grew();
-        } else if reply.last.is_none() {
+        } else {
             // The log has expired or was lost: there is nothing to be told that it is covered, and to wait for that
             // would keep the room open for good.
             self.log_is_empty();
@@ -176,7 +159,10 @@ impl Replica {
         self.head = reply.head;
         self.tenure = Some(reply.tenure);
         self.requeue(lost);
-        if row_read {
+        if row_shrank {
+            // A database that failed over has lost checkpoints, or somebody deleted the row: all is to be written.
+            self.taken += 1;
+        } else if row_read {
             self.all_from_row();
         }
         self.stage = Stage::Joined;
@@ -191,20 +177,19 @@ impl Replica {
 
     /// What the stream lacks of what the room holds goes in front, as one item, and nothing is acknowledged before it
     /// is in the log. It is queued even if it is covered: a room that has read the row earlier would never hear of it.
-    fn requeue(&mut self, lost: Vec<Bytes>) {
-        for update in lost.into_iter().rev() {
-            self.queue.push_front(Item { seq: 0, update });
+    fn requeue(&mut self, mut lost: Vec<Entry>) {
+        if !self.keeps(Rule::AppendWhatTheStreamLacks) {
+            lost.retain(|entry| !self.row_covers(entry.position));
         }
-    }
-
-    fn look_later(&mut self, now: Now) {
-        self.look_at = Some(now + LOOK_AGAIN.mul_f64(self.random.random_range(0.5..1.0)));
+        for entry in lost.into_iter().rev() {
+            self.queue.push_front(Item { seq: 0, update: entry.update });
+        }
     }
 
     /// Live: an entry by any gateway, in the order in which the log made them.
     pub(in super::super) fn heard(&mut self, entry: Entry, effects: &mut Vec<Effect>) {
         match self.stage {
-            Stage::Joined | Stage::Looking { .. } => {}
+            Stage::Joined => {}
             Stage::Apart => return,
             _ => return self.buffer.push(entry),
         }
@@ -241,18 +226,24 @@ impl Replica {
     }
 
     pub(in super::super) fn disconnected(&mut self, now: Now, generation: u64) {
+        if !self.joined() && !self.keeps(Rule::ConnectionGeneration) {
+            return;
+        }
         self.dead = self.dead.max(Some(generation));
         self.fall_apart(now);
     }
 
     pub(in super::super) fn connected(&mut self, effects: &mut Vec<Effect>) {
+        if !self.is_apart() && !self.keeps(Rule::ConnectionGeneration) {
+            return;
+        }
         self.join(effects);
     }
 
     pub(super) fn fall_apart(&mut self, now: Now) {
         self.stage = Stage::Apart;
         self.cut_off();
-        self.look_at = None;
+        self.look = Look::default();
         self.retry_later(now);
     }
 }

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use rand::Rng as _;
 
+use super::super::document::EMPTY_UPDATE;
 use super::super::log::{Appended, Entry, Epoch, Opened, Position, ReadReply};
-use super::super::{Durability, Effect, Failed, Now, SessionId};
+use super::super::{Durability, Effect, Failed, Now, Rule, SessionId};
 use super::Replica;
-use super::join::Stage;
 
 /// Merging costs more than it saves beyond this many updates.
 const BATCH_UPDATES: usize = 128;
@@ -41,12 +41,21 @@ impl Replica {
     /// Takes in a session's update, which the room has pushed to the document already.
     pub(in super::super) fn local(&mut self, session: SessionId, update: Bytes) {
         self.taken += 1;
-        self.queue.push_back(Item { seq: self.taken, update: update.clone() });
+        let item = Item { seq: self.taken, update: update.clone() };
+        if self.keeps(Rule::QueueInOrder) {
+            self.queue.push_back(item);
+        } else {
+            let busy = self.flight.as_ref().or(self.cut_off.as_ref()).map_or(0, |flight| flight.items);
+            self.queue.insert(busy, item);
+        }
         self.wait(session, update);
     }
 
     /// An acknowledgement once all that the room holds now is durable.
     pub(in super::super) fn wait(&mut self, session: SessionId, update: Bytes) {
+        if update == EMPTY_UPDATE && !self.keeps(Rule::AcknowledgeAllHeld) {
+            return self.acknowledged.push((session, update));
+        }
         self.waiting.push_back(Waiting { seq: self.taken, session, update });
     }
 
@@ -56,20 +65,19 @@ impl Replica {
     }
 
     pub(super) fn write(&mut self, effects: &mut Vec<Effect>) {
-        if self.flight.is_some()
-            || self.queue.is_empty()
-            || !matches!(self.stage, Stage::Joined | Stage::Looking { .. })
-        {
+        if self.flight.is_some() || self.queue.is_empty() || !self.joined() {
             return;
         }
         let Some(tenure) = self.tenure.clone() else { return };
         let mut items = self.queue.len().min(BATCH_UPDATES);
         let mut update = self.queue[0].update.clone();
-        if items > 1 {
+        if items > 1 && self.keeps(Rule::QueueInOrder) {
             match super::super::document::merge(self.queue.iter().take(items).map(|item| &item.update[..])) {
                 Ok(merged) => update = merged,
                 Err(_) => items = 1,
             }
+        } else {
+            items = 1;
         }
         let call = self.call();
         let current = self.head.as_ref().filter(|head| head.tenure == tenure);
@@ -143,7 +151,12 @@ impl Replica {
         let Some(flight) = self.flight.take_if(|flight| flight.call == call) else { return };
         match result {
             // It acknowledges; the position moves when the entry is heard, in order.
-            Ok(Appended::At(position)) => self.logged(position, flight),
+            Ok(Appended::At(position)) => {
+                if !self.keeps(Rule::ContiguousPosition) {
+                    self.position = Some(position);
+                }
+                self.logged(position, flight);
+            }
             Ok(Appended::Refused) => self.join(effects),
             Err(Failed) => self.fall_apart(now),
         }
@@ -161,14 +174,33 @@ impl Replica {
     pub(super) fn acknowledge(&mut self) {
         let durable = match self.limits.durability {
             Durability::Database => self.covered(),
-            Durability::Log if !matches!(self.stage, Stage::Joined | Stage::Looking { .. }) => self.covered(),
+            Durability::Log if !self.joined() => self.covered(),
             Durability::Log => {
                 let logged = self.queue.front().map_or(self.taken, |item| item.seq.saturating_sub(1));
                 logged.max(self.covered())
             }
         };
+        if !self.keeps(Rule::QueueInOrder) {
+            return self.acknowledge_each(durable);
+        }
         while let Some(waiting) = self.waiting.pop_front_if(|waiting| waiting.seq <= durable) {
             self.acknowledged.push((waiting.session, waiting.update));
+        }
+    }
+
+    /// What goes with a queue without an order: each update is acknowledged as soon as it is in the log itself.
+    fn acknowledge_each(&mut self, durable: u64) {
+        let logged = self.joined() && self.limits.durability == Durability::Log;
+        let mut held = Vec::new();
+        for waiting in std::mem::take(&mut self.waiting) {
+            let queued = self.queue.iter().any(|item| item.seq == waiting.seq);
+            let due = waiting.seq <= durable || logged && !queued;
+            if due && !held.contains(&waiting.session) {
+                self.acknowledged.push((waiting.session, waiting.update));
+            } else {
+                held.push(waiting.session);
+                self.waiting.push_back(waiting);
+            }
         }
     }
 }
