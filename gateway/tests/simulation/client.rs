@@ -109,7 +109,7 @@ impl Client {
     /// Acknowledgements come in the order in which the client sent.
     pub(crate) fn acknowledge(&mut self, update: &Bytes) {
         let (sent, own) = self.link.as_mut().unwrap().sent.pop_front().expect("acknowledged but never sent");
-        must!(&sent == update, "acknowledged out of order");
+        must!(sent == *update, "acknowledged out of order");
         self.acknowledged = self.acknowledged.max(own);
     }
 }
