@@ -3,6 +3,7 @@
 //! - `protocol`, `room`: the pure parts; they know no socket and no clock
 //! - `shard`: the threads that drive them: sockets, timers, rooms
 //! - `bus`, `store`: the documents' logs and checkpoints
+//! - `history`: what a document was; pure as well
 //! - `http`, `web`, `admin`: the two ports
 //! - `server`, `drain`: the gateway's start and its end
 //! - `cli`, `config`, `metrics`
@@ -12,6 +13,7 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod drain;
+pub mod history;
 pub mod http;
 pub mod metrics;
 pub mod protocol;
