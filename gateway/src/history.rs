@@ -2,10 +2,14 @@
 //!
 //! - `policy`: when a version is made, and how long it stays
 //! - `content`: what is in a document, read without knowing the application's types
+//! - `json`: a document as JSON
 //! - `text`: a document as lines, and the difference of two
 //! - `restore`: the update that turns one content into another
 //! - `archive`: a state as a version keeps it
-//! - `portable`: a document as files
 
 pub mod archive;
+pub mod content;
+pub mod json;
 pub mod policy;
+pub mod restore;
+pub mod text;

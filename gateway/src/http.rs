@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::protocol::websocket;
 use crate::shard::{Command, NewSocket, Shards};
 
-mod head;
+pub(crate) mod head;
 mod rewind;
 
 /// A client has this long to send the head of its request, so that half-open connections do not pile up.

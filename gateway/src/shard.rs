@@ -11,6 +11,7 @@
 //! - `session`: one socket's task; `outbox`: what waits to be written to it; `inbound`: what its frames mean
 //! - `sweep`, `vitals`: pings, and the end of connections that are dead or stuck
 //! - `closing`: a shard's part of the drain
+//! - `edits`: edits that come from this process itself
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -33,6 +34,7 @@ use crate::store::Store;
 
 mod calls;
 mod closing;
+pub mod edits;
 mod inbound;
 mod outbox;
 mod rooms;
@@ -73,6 +75,7 @@ pub struct Setup {
 #[derive(Debug)]
 pub enum Command {
     Socket(NewSocket),
+    Edit(edits::Edit),
     /// Close all sessions, now and later ones, spread over the window; `done` once there is none left.
     Close {
         window: std::time::Duration,
@@ -125,7 +128,7 @@ impl std::fmt::Debug for Open {
 /// A shard, seen from other threads.
 pub struct Shard {
     commands: mpsc::UnboundedSender<Command>,
-    /// For readiness alone.
+    /// For readiness, and for whoever reads or deletes a whole document.
     pub bus: Arc<dyn Bus>,
 }
 

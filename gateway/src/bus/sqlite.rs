@@ -85,6 +85,7 @@ enum Function {
     Open { expected: Option<Head>, epoch: Epoch, tenure: Tenure, update: Bytes },
     Append { epoch: Epoch, update: Bytes },
     Cover(Position),
+    Delete,
 }
 
 #[derive(Debug)]
@@ -94,6 +95,7 @@ enum Answer {
     Written(Option<Entry>),
     /// COVER: the position, if it was not refused.
     Covered(Option<Position>),
+    Deleted,
 }
 
 /// The log's thread: one connection, and what it knows of each document that is being written.
@@ -201,6 +203,11 @@ impl Writer {
                 }
                 _ => Ok(Answer::Written(None)),
             },
+            Function::Delete => {
+                self.write_rows().await?;
+                self.delete(document).await?;
+                Ok(Answer::Deleted)
+            }
             Function::Cover(position) => match state {
                 Some((head, last)) if head.epoch == position.epoch => {
                     self.write_rows().await?;
@@ -286,6 +293,14 @@ impl Writer {
         Ok(rows.into_iter().map(entry).collect())
     }
 
+    async fn delete(&mut self, document: &str) -> sqlx::Result<()> {
+        for query in ["DELETE FROM log WHERE document = ?", "DELETE FROM log_head WHERE document = ?"] {
+            sqlx::query(query).bind(document).execute(&mut *self.db).await?;
+        }
+        self.heads.remove(document);
+        Ok(())
+    }
+
     /// At once, not late as in Redis: log and checkpoint are one file, so they are lost together or not at all.
     /// Entries of older epochs go too, as in Redis. Head stays, as the checkpoint's row does.
     async fn cover(&mut self, document: &str, position: Position) -> sqlx::Result<()> {
@@ -304,6 +319,7 @@ fn tell(call: &Call, answer: &Answer) {
     let event = match answer {
         Answer::Written(Some(entry)) => Event::Entry { document: document(), entry: entry.clone() },
         Answer::Covered(Some(position)) => Event::Covered { document: document(), position: *position },
+        Answer::Deleted => Event::Deleted { document: document() },
         Answer::Read(_) | Answer::Written(None) | Answer::Covered(None) => return,
     };
     let _ = call.events.send(event);
@@ -381,6 +397,13 @@ impl Bus for SqliteBus {
 
     async fn query_awareness(&self, _document: &str) -> Result<()> {
         Ok(())
+    }
+
+    async fn delete(&self, document: &str) -> Result<()> {
+        match self.call(document, Function::Delete).await? {
+            Answer::Deleted => Ok(()),
+            _ => Err(mixed_up()),
+        }
     }
 
     async fn ping(&self) -> Result<()> {

@@ -234,6 +234,7 @@ async fn hear(live: &Live, mut messages: PubSubStream, events: &Events, instance
                 }
             },
             Notice::Covered(position) => Event::Covered { document, position },
+            Notice::Deleted => Event::Deleted { document },
             Notice::Awareness { from, .. } | Notice::AwarenessQuery { from } if from == instance => continue,
             Notice::Awareness { update, .. } => Event::Awareness { document, update },
             Notice::AwarenessQuery { .. } => Event::AwarenessQuery { document },

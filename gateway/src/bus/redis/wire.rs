@@ -7,10 +7,11 @@
 //! | `e` | the entry's id (`epoch-n`, decimal), a line feed, the update |
 //! | `l` | the entry's id, a line feed: too large to publish, to be fetched from the stream |
 //! | `c` | an id, a line feed: covered up to here |
+//! | `d` | nothing: the document was deleted |
 //! | `a` | the sender's instance (8 bytes), awareness |
 //! | `q` | the sender's instance (8 bytes): asks for awareness |
 //!
-//! `e`, `l` and `c` are made in `functions.lua`.
+//! `e`, `l`, `c` and `d` are made in `functions.lua`.
 
 use bytes::Bytes;
 
@@ -22,6 +23,7 @@ pub(super) enum Notice {
     Entry(Position, Bytes),
     LargeEntry(Position),
     Covered(Position),
+    Deleted,
     Awareness { from: u64, update: Bytes },
     AwarenessQuery { from: u64 },
 }
@@ -37,6 +39,7 @@ pub(super) fn decode(payload: Bytes) -> Option<Notice> {
         }
         b'l' => Some(Notice::LargeEntry(position(body.strip_suffix(b"\n")?)?)),
         b'c' => Some(Notice::Covered(position(body.strip_suffix(b"\n")?)?)),
+        b'd' => Some(Notice::Deleted),
         b'a' => {
             let (from, _) = body.split_first_chunk()?;
             Some(Notice::Awareness { from: u64::from_be_bytes(*from), update: body.slice(8..) })
