@@ -8,6 +8,7 @@ use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
 use crate::cli::{self, Args};
+use crate::history::policy::Policy;
 use crate::room::{Durability, Limits};
 
 /// Which parts of the gateway run in this process.
@@ -19,6 +20,16 @@ pub enum Target {
     Socket,
     /// The editor page alone.
     Web,
+}
+
+/// Where the REST interface is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ApiPort {
+    Off,
+    /// On the admin port.
+    Admin,
+    /// On the public port, for everybody who reaches it.
+    Public,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +64,8 @@ pub struct Config {
     pub max_message_bytes: usize,
     pub settle: Duration,
     pub drain_window: Duration,
+    pub api: ApiPort,
+    pub history: Policy,
 }
 
 /// Updates of one room that may wait for the log before its sessions are no longer read.
@@ -72,8 +85,20 @@ impl TryFrom<Args> for Config {
         ensure!(args.max_message_bytes >= 1024, "--max-message-bytes must be at least 1024");
         ensure!(args.max_document_bytes >= 1024, "--max-document-bytes must be at least 1024");
         ensure!(args.database_connections > 0, "--database-connections is 0; write at least 1");
+        ensure!(
+            args.api == ApiPort::Off || args.target != Target::Web,
+            "--api needs documents, and --target web has none; leave it out"
+        );
         Ok(Self {
             storage: storage(&args)?,
+            api: args.api,
+            history: Policy {
+                every: args.version_every,
+                pause: args.version_pause,
+                keep: args.versions_keep,
+                keep_for: args.versions_keep_for,
+                tombstone: args.tombstone,
+            },
             web_root: (args.web || args.target != Target::Socket).then(|| web_root(args.web_root.as_deref())),
             listen: args.listen,
             admin_listen: args.admin_listen,
@@ -99,7 +124,8 @@ impl TryFrom<Args> for Config {
     }
 }
 
-fn storage(args: &Args) -> Result<Option<Storage>> {
+/// Where the documents are, for whoever does not serve them.
+pub(crate) fn storage(args: &Args) -> Result<Option<Storage>> {
     if args.target == Target::Web {
         return Ok(None);
     }

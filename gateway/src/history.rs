@@ -6,10 +6,12 @@
 //! - `text`: a document as lines, and the difference of two
 //! - `restore`: the update that turns one content into another
 //! - `archive`: a state as a version keeps it
+//! - `portable`: a document as files
 
 pub mod archive;
 pub mod content;
 pub mod json;
 pub mod policy;
+pub mod portable;
 pub mod restore;
 pub mod text;

@@ -53,7 +53,7 @@ pub enum Log {
 
 impl Log {
     /// One shard's way to it. On the shard's runtime, so that a call does not change the thread.
-    fn bus(&self, events: Events) -> Result<Arc<dyn Bus>> {
+    pub(crate) fn bus(&self, events: Events) -> Result<Arc<dyn Bus>> {
         Ok(match self {
             Self::Sqlite(log) => Arc::new(log.for_shard(events)),
             Self::Redis { url } => Arc::new(RedisBus::connect(url, events).context("--redis-url")?),

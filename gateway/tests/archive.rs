@@ -124,6 +124,10 @@ async fn a_deletion_is_final(store: &dyn Archive) {
         assert_eq!(store.versions(document, i64::MAX, 9).await.unwrap(), []);
         assert_eq!(store.authors(document).await.unwrap(), []);
     }
+    assert!(store.revive("gone").await.unwrap());
+    assert!(!store.revive("gone").await.unwrap());
+    write(store, "gone", 0, script.written_by(1, "on purpose")).await;
+    assert!(!store.revive("gone").await.unwrap(), "a document that is not deleted");
 }
 
 async fn keeps_all_promises(store: &dyn Archive) {

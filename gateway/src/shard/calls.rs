@@ -114,19 +114,29 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
     })
 }
 
-/// The database says that the document was deleted. A room that was opening meanwhile, or that had not heard of it, may
-/// have begun a log again; it goes too.
-async fn end_deleted(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64) {
-    {
-        let state = &mut *shared.state.borrow_mut();
-        if state.rooms.get(document).is_some_and(|slot| slot.incarnation == incarnation) {
-            shared.deleted(state, document);
+/// The log says that the document was deleted. The database has the last word: the notice may be late, and the document
+/// back on purpose.
+pub(super) fn check_deleted(shared: &Rc<Shared>, state: &State, document: &Rc<str>) {
+    let Some(incarnation) = state.rooms.get(document).map(|slot| slot.incarnation) else { return };
+    let (shared, document) = (shared.clone(), document.clone());
+    spawn_local(async move {
+        let (backend, id) = (shared.setup.store.clone(), Arc::<str>::from(&*document));
+        let row = shared.main.spawn(async move { backend.load(&id).await }).await;
+        // If it does not answer, the room finds out at its next checkpoint or look at the log.
+        if matches!(row, Ok(Err(StoreError::Deleted))) {
+            shared.deleted(&document, incarnation);
         }
-    }
+    });
+}
+
+/// The database says that the document was deleted. A room that was opening meanwhile, or that had not heard of it, may
+/// have begun a log again; it goes first, so that nothing is left once the sessions know.
+async fn end_deleted(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64) {
     if let Err(error) = shared.bus.delete(document).await {
         // Whoever opens it next tries again.
         tracing::debug!(document = &**document, %error, "cannot remove a deleted document's log");
     }
+    shared.deleted(document, incarnation);
 }
 
 fn failed(counter: &IntCounter, what: &str, document: &str, error: &dyn Display) -> Failed {

@@ -83,7 +83,7 @@ impl Shared {
             Event::Covered { document, position } => (document, Input::Covered(position)),
             Event::Awareness { document, update } => (document, Input::RemoteAwareness(update)),
             Event::AwarenessQuery { document } => (document, Input::AwarenessQuery),
-            Event::Deleted { document } => return self.deleted(state, &Rc::from(document)),
+            Event::Deleted { document } => return calls::check_deleted(self, state, &Rc::from(document)),
             Event::Connected { generation } => return self.input_all(state, &Input::Connected { generation }),
             Event::Disconnected { generation } => return self.input_all(state, &Input::Disconnected { generation }),
         };
@@ -196,8 +196,11 @@ impl Shared {
     }
 
     /// The document was deleted. Whoever comes back is told the same by the database.
-    pub(super) fn deleted(self: &Rc<Self>, state: &mut State, document: &Rc<str>) {
-        self.end_room(state, document, Refusal::deleted);
+    pub(super) fn deleted(self: &Rc<Self>, document: &Rc<str>, incarnation: u64) {
+        let state = &mut *self.state.borrow_mut();
+        if state.rooms.get(document).is_some_and(|slot| slot.incarnation == incarnation) {
+            self.end_room(state, document, Refusal::deleted);
+        }
     }
 
     fn end_room(self: &Rc<Self>, state: &mut State, document: &Rc<str>, refusal: fn() -> Refusal) {

@@ -56,6 +56,8 @@ pub trait Archive: Store {
     async fn document(&self, document: &str) -> Result<Option<DocumentInfo>>;
     /// Takes content, versions and authors away and refuses the id from now on. False: it was deleted already.
     async fn delete(&self, document: &str) -> Result<bool>;
+    /// Takes a deletion back, as far as the id goes: it may be used again. False: it was not deleted.
+    async fn revive(&self, document: &str) -> Result<bool>;
     /// Versions, the newest first, from the first one older than `before`.
     async fn versions(&self, document: &str, before: i64, limit: u32) -> Result<Vec<VersionInfo>>;
     /// A version with its state. None: there is none by this number.

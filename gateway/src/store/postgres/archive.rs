@@ -171,6 +171,11 @@ impl Archive for PostgresStore {
         .await
     }
 
+    async fn revive(&self, document: &str) -> Result<bool> {
+        let query = sqlx::query("DELETE FROM documents WHERE id = $1 AND deleted_at IS NOT NULL").bind(document);
+        Ok(self.call(query.execute(&self.pool)).await?.rows_affected() == 1)
+    }
+
     async fn versions(&self, document: &str, before: i64, limit: u32) -> Result<Vec<VersionInfo>> {
         let query = format!("SELECT {VERSION} FROM versions WHERE document = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(document).bind(before).bind(i64::from(limit));

@@ -159,6 +159,11 @@ impl Archive for SqliteStore {
         Ok(done.rows_affected() == 1)
     }
 
+    async fn revive(&self, document: &str) -> Result<bool> {
+        let query = sqlx::query("DELETE FROM documents WHERE id = ? AND deleted_at IS NOT NULL").bind(document);
+        Ok(query.execute(&self.pool).await.map_err(unavailable)?.rows_affected() == 1)
+    }
+
     async fn versions(&self, document: &str, before: i64, limit: u32) -> Result<Vec<VersionInfo>> {
         let query = format!("SELECT {VERSION} FROM versions WHERE document = ? AND id < ? ORDER BY id DESC LIMIT ?");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(document).bind(before).bind(limit);
