@@ -269,6 +269,18 @@ mod tests {
     }
 
     #[test]
+    fn commands_take_the_gateways_own_storage_flags() {
+        let parse = |line: &str| Args::try_parse_from(line.split(' '));
+        let args = parse("gateway export --all --to files --data-dir elsewhere").unwrap();
+        assert_eq!(args.data_dir, PathBuf::from("elsewhere"));
+        assert!(matches!(args.command, Some(Command::Export { which: Which { document: None, all: true }, .. })));
+        assert!(parse("gateway import --document notes --from files --revive --database-url sqlite://x").is_ok());
+        for wrong in ["gateway export --to files", "gateway import --all --document a --from files", "gateway --all"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn durations_have_a_unit() {
         assert_eq!(duration("20s"), Ok(Duration::from_secs(20)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));

@@ -14,12 +14,12 @@ use crate::rest::send;
 use crate::two_gateways::pod;
 
 fn storage(flags: &[&str]) -> Storage {
-    let args = Args::try_parse_from([&["gateway"], flags].concat()).unwrap();
-    Config::try_from(args).unwrap().storage.unwrap()
+    let args = Args::try_parse_from([&["gateway"], flags].concat()).expect("there are such flags");
+    Config::try_from(args).expect("the flags are valid").storage.expect("a place for documents")
 }
 
 fn embedded(directory: &Path) -> Storage {
-    storage(&["--data-dir", directory.to_str().unwrap()])
+    storage(&["--data-dir", directory.to_str().expect("a path in UTF-8")])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -78,6 +78,11 @@ mod tests {
     }
 
     #[test]
+    fn a_deletion_has_no_body() {
+        assert_eq!(decode(Bytes::from_static(b"d")), Some(Notice::Deleted));
+    }
+
+    #[test]
     fn awareness_keeps_its_sender() {
         let payload = Bytes::from(awareness(42, b"x"));
         assert_eq!(decode(payload), Some(Notice::Awareness { from: 42, update: Bytes::from_static(b"x") }));
