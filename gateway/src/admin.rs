@@ -20,13 +20,15 @@ struct Admin {
 }
 
 /// Serves the admin port until the process ends.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, lifecycle: Arc<Lifecycle>) {
+/// `api`: the REST interface, if it is to be on this port.
+pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, lifecycle: Arc<Lifecycle>, api: Option<Router>) {
     let router = Router::new()
         .route("/metrics", get(show_metrics))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/drain", post(drain))
-        .with_state(Admin { metrics, lifecycle });
+        .with_state(Admin { metrics, lifecycle })
+        .merge(api.unwrap_or_default());
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     if let Err(error) = axum::serve(listener, service).await {
         tracing::error!(%error, "the admin port is gone");

@@ -26,6 +26,8 @@ pub enum Event {
     Awareness { document: String, update: Bytes },
     /// A gateway that opens the document asks the others for their sessions' awareness.
     AwarenessQuery { document: String },
+    /// The document was deleted; its log is gone.
+    Deleted { document: String },
     /// A connection was made (again); every subscription before it is gone. Generations only grow.
     Connected { generation: u64 },
     /// The connection of this generation is gone: what was published meanwhile is lost.
@@ -74,6 +76,8 @@ pub trait Bus: Send + Sync {
     async fn publish_awareness(&self, document: &str, update: Bytes) -> Result<()>;
     /// Asks the other gateways for their sessions' awareness. Best effort.
     async fn query_awareness(&self, document: &str) -> Result<()>;
+    /// Removes a deleted document's log and tells everybody who has it open. Harmless when it is repeated.
+    async fn delete(&self, document: &str) -> Result<()>;
     /// Whether the log server answers now.
     async fn ping(&self) -> Result<()>;
 }

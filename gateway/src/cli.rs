@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, Target};
-use crate::{drain, server};
+use crate::config::{self, ApiPort, Config, Target};
+use crate::{backup, drain, server};
 
 /// Threads of the runtime that accepts, serves HTTP and talks to the database. Sessions have the shards' threads.
 const MAIN_WORKERS: usize = 2;
@@ -34,18 +34,18 @@ pub struct Args {
     #[arg(long, env = "EDITORCLUSTER_ADMIN_LISTEN", default_value = "127.0.0.1:9090", value_name = "ADDRESS")]
     pub admin_listen: SocketAddr,
     /// Directory of the embedded storage. Made if it is missing.
-    #[arg(long, env = "EDITORCLUSTER_DATA_DIR", default_value = "./data", value_name = "DIR")]
+    #[arg(long, global = true, env = "EDITORCLUSTER_DATA_DIR", default_value = "./data", value_name = "DIR")]
     pub data_dir: PathBuf,
     /// The Redis (7 or later) that holds the documents' logs: redis://[user][:password@]host[:port][/db], or rediss://
     /// for TLS. Without it the log is embedded. Required with --target socket.
-    #[arg(long, env = "EDITORCLUSTER_REDIS_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, env = "EDITORCLUSTER_REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: Option<String>,
     /// The database that holds the documents: postgres://user:password@host:port/database, or sqlite://FILE. Default:
     /// a SQLite file in --data-dir. Must be postgres:// with --target socket.
-    #[arg(long, env = "EDITORCLUSTER_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, env = "EDITORCLUSTER_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
     /// Connections to Postgres at most.
-    #[arg(long, env = "EDITORCLUSTER_DATABASE_CONNECTIONS", default_value_t = 10, value_name = "N")]
+    #[arg(long, global = true, env = "EDITORCLUSTER_DATABASE_CONNECTIONS", default_value_t = 10, value_name = "N")]
     pub database_connections: u32,
     /// When an edit is acknowledged: when it is in the log, or only when it is in the database.
     #[arg(long, env = "EDITORCLUSTER_DURABILITY", value_enum, default_value = "log")]
@@ -106,12 +106,76 @@ pub struct Args {
     /// Bytes of one document at most; an edit that takes it further closes its socket (1009).
     #[arg(long, env = "EDITORCLUSTER_MAX_DOCUMENT_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
     pub max_document_bytes: usize,
+    /// Where REST under /api/v1 is served. It knows no users: whoever reaches it reads, changes and deletes every
+    /// document. So `public` is only for a port that something in front of it guards.
+    #[arg(long, env = "EDITORCLUSTER_API", value_enum, default_value = "off")]
+    pub api: ApiPort,
+    /// A document that is edited for long becomes a version this often, e.g. 10m. A tenth of it lies between two versions
+    /// because of another author.
+    #[arg(long, env = "EDITORCLUSTER_VERSION_EVERY", default_value = "10m", value_parser = duration, value_name = "TIME")]
+    pub version_every: Duration,
+    /// An edit after nothing has changed for this long makes what was before a version, e.g. 2m.
+    #[arg(long, env = "EDITORCLUSTER_VERSION_PAUSE", default_value = "2m", value_parser = duration, value_name = "TIME")]
+    pub version_pause: Duration,
+    /// Automatic versions of one document at most; the oldest go. 0: none are made. Named ones stay.
+    #[arg(long, env = "EDITORCLUSTER_VERSIONS_KEEP", default_value_t = 200, value_name = "N")]
+    pub versions_keep: u32,
+    /// Automatic versions go after this long, e.g. 2160h.
+    #[arg(long, env = "EDITORCLUSTER_VERSIONS_KEEP_FOR", default_value = "2160h", value_parser = duration, value_name = "TIME")]
+    pub versions_keep_for: Duration,
+    /// A deleted document's name is refused for this long, e.g. 720h, so that no client with a copy of its own brings it
+    /// back.
+    #[arg(long, env = "EDITORCLUSTER_TOMBSTONE", default_value = "720h", value_parser = duration, value_name = "TIME")]
+    pub tombstone: Duration,
     /// How the log on standard error looks.
-    #[arg(long, env = "EDITORCLUSTER_LOG_FORMAT", value_enum, default_value = "text")]
+    #[arg(long, global = true, env = "EDITORCLUSTER_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
     /// What is logged: error, warn, info, debug or trace, or a filter such as warn,gateway=debug.
-    #[arg(long, env = "EDITORCLUSTER_LOG_LEVEL", default_value = "info,sqlx=warn", value_name = "LEVEL")]
+    #[arg(
+        long,
+        global = true,
+        env = "EDITORCLUSTER_LOG_LEVEL",
+        default_value = "info,sqlx=warn",
+        value_name = "LEVEL"
+    )]
     pub log_level: String,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What else the program does. Without one of these it is a gateway.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Write documents into a directory, also while gateways run: of each a Yjs update and a manifest.
+    Export {
+        #[command(flatten)]
+        which: Which,
+        /// The directory. Made if it is missing.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Merge exported documents into the database, also while gateways run. What is newer there stays.
+    Import {
+        #[command(flatten)]
+        which: Which,
+        /// The directory of an export.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// Bring documents back that were deleted.
+        #[arg(long)]
+        revive: bool,
+    },
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct Which {
+    /// The document of this name.
+    #[arg(long, value_name = "NAME")]
+    document: Option<String>,
+    /// All documents.
+    #[arg(long)]
+    all: bool,
 }
 
 /// The flag's values for `room::Durability`.
@@ -157,33 +221,52 @@ pub fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<()> {
     start_log(&args)?;
-    let config = Config::try_from(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(MAIN_WORKERS)
         .thread_name("main")
         .enable_all()
         .build()
         .context("cannot start the threads")?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot hear SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot hear SIGINT")?;
-        let running = server::run(config).await?;
-        println!("{}", running.greeting());
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = running.lifecycle.drain_requested() => {}
-        }
-        tokio::select! {
-            () = drain::run(&running) => {}
-            // Whoever asks twice does not want to wait. Nothing acknowledged is lost: it is in the log.
-            _ = terminate.recv() => tracing::warn!("a second signal: exiting at once"),
-            _ = interrupt.recv() => tracing::warn!("a second signal: exiting at once"),
-        }
-        anyhow::Ok(())
-    })?;
+    match args.command.clone() {
+        Some(command) => runtime.block_on(once(&args, command))?,
+        None => runtime.block_on(serve(Config::try_from(args)?))?,
+    }
     // Background tasks, such as connections that are being made, must not hold up the exit.
     runtime.shutdown_background();
+    Ok(())
+}
+
+async fn once(args: &Args, command: Command) -> Result<()> {
+    let storage = config::storage(args)?.context("--target web has no documents; leave it out")?;
+    match command {
+        Command::Export { which, to } => {
+            let count = backup::export(&storage, which.document.as_deref(), &to).await?;
+            println!("exported {count} to {}", to.display());
+        }
+        Command::Import { which, from, revive } => {
+            let count = backup::import(&storage, which.document.as_deref(), &from, revive).await?;
+            println!("imported {count} from {}", from.display());
+        }
+    }
+    Ok(())
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot hear SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot hear SIGINT")?;
+    let running = server::run(config).await?;
+    println!("{}", running.greeting());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = running.lifecycle.drain_requested() => {}
+    }
+    tokio::select! {
+        () = drain::run(&running) => {}
+        // Whoever asks twice does not want to wait. Nothing acknowledged is lost: it is in the log.
+        _ = terminate.recv() => tracing::warn!("a second signal: exiting at once"),
+        _ = interrupt.recv() => tracing::warn!("a second signal: exiting at once"),
+    }
     Ok(())
 }
 
@@ -209,6 +292,18 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_take_the_gateways_own_storage_flags() {
+        let parse = |line: &str| Args::try_parse_from(line.split(' '));
+        let args = parse("gateway export --all --to files --data-dir elsewhere").unwrap();
+        assert_eq!(args.data_dir, PathBuf::from("elsewhere"));
+        assert!(matches!(args.command, Some(Command::Export { which: Which { document: None, all: true }, .. })));
+        assert!(parse("gateway import --document notes --from files --revive --database-url sqlite://x").is_ok());
+        for wrong in ["gateway export --to files", "gateway import --all --document a --from files", "gateway --all"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
 use crate::cli::{self, Args};
+use crate::history::policy::Policy;
 use crate::memory;
 use crate::room::{Durability, Limits};
 use crate::shard::Patience;
@@ -21,6 +22,16 @@ pub enum Target {
     Socket,
     /// The editor page alone.
     Web,
+}
+
+/// Where the REST interface is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ApiPort {
+    Off,
+    /// On the admin port.
+    Admin,
+    /// On the public port, for everybody who reaches it.
+    Public,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +73,8 @@ pub struct Config {
     pub max_messages_per_second: f64,
     pub settle: Duration,
     pub drain_window: Duration,
+    pub api: ApiPort,
+    pub history: Policy,
 }
 
 /// Updates of one room that may wait for the log before its sessions are no longer read.
@@ -98,8 +111,20 @@ impl TryFrom<Args> for Config {
         ensure!(args.max_document_bytes >= 1024, "--max-document-bytes must be at least 1024");
         ensure!(!args.sweep_every.is_zero(), "--sweep-every is 0; write a time such as 2m");
         ensure!(args.database_connections > 0, "--database-connections is 0; write at least 1");
+        ensure!(
+            args.api == ApiPort::Off || args.target != Target::Web,
+            "--api needs documents, and --target web has none; leave it out"
+        );
         Ok(Self {
             storage: storage(&args)?,
+            api: args.api,
+            history: Policy {
+                every: args.version_every,
+                pause: args.version_pause,
+                keep: args.versions_keep,
+                keep_for: args.versions_keep_for,
+                tombstone: args.tombstone,
+            },
             web_root: (args.web || args.target != Target::Socket).then(|| web_root(args.web_root.as_deref())),
             listen: args.listen,
             admin_listen: args.admin_listen,
@@ -132,7 +157,8 @@ impl TryFrom<Args> for Config {
     }
 }
 
-fn storage(args: &Args) -> Result<Option<Storage>> {
+/// Where the documents are, for whoever does not serve them.
+pub(crate) fn storage(args: &Args) -> Result<Option<Storage>> {
     if args.target == Target::Web {
         return Ok(None);
     }

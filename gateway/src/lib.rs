@@ -3,15 +3,21 @@
 //! - `protocol`, `room`: the pure parts; they know no socket and no clock
 //! - `shard`: the threads that drive them: sockets, timers, rooms
 //! - `bus`, `store`: the documents' logs and checkpoints
+//! - `history`: what a document was; pure as well
+//! - `transfer`: whole documents, read from log and row, and merged in
+//! - `api`: REST for versions, export, import and deletion; `backup`: the same for whole databases, as commands
 //! - `http`, `web`, `admin`: the two ports
 //! - `server`, `drain`: the gateway's start and its end
 //! - `cli`, `config`, `metrics`
 
 pub mod admin;
+pub mod api;
+pub mod backup;
 pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod drain;
+pub mod history;
 pub mod http;
 pub mod memory;
 pub mod metrics;
@@ -20,4 +26,5 @@ pub mod room;
 pub mod server;
 pub mod shard;
 pub mod store;
+pub mod transfer;
 pub mod web;

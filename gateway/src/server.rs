@@ -6,26 +6,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rand::Rng;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::api::Api;
 use crate::bus::sqlite::SqliteLog;
-use crate::config::{Config, LogBackend, Storage, StoreBackend};
+use crate::config::{ApiPort, Config, LogBackend, Storage, StoreBackend};
 use crate::drain::Lifecycle;
+use crate::history::policy::Policy;
 use crate::http::{self, Public};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::shard::{Log, Setup, Shards, orphans};
-use crate::store::Store;
+use crate::store::archive::Archive;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
-use crate::{admin, web};
+use crate::{admin, api, web};
 
 /// Connections that wait to be taken: a herd that comes back after a drain elsewhere.
 const BACKLOG: i32 = 4096;
 /// How often log and database are asked until they have answered once.
 const REACH_EVERY: Duration = Duration::from_millis(200);
+/// How often versions and tombstones whose time is over are removed.
+const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// A gateway that runs. It ends when this is dropped; `drain::run` ends it without loss.
 pub struct Running {
@@ -76,12 +81,13 @@ pub async fn run(config: Config) -> Result<Running> {
     let memory = Arc::new(Memory::new(config.max_memory_bytes));
     let mut tasks = JoinSet::new();
     tasks.spawn(memory.clone().watch(metrics.clone()));
+    let mut api = None;
     let shards = match &config.storage {
         Some(storage) => {
-            let (log, store) = open(storage).await?;
+            let (log, archive) = open(storage, config.history.clone()).await?;
             let setup = Setup {
                 log,
-                store: store.clone(),
+                store: archive.clone(),
                 limits: config.limits.clone(),
                 max_message_bytes: config.max_message_bytes,
                 max_messages_per_second: config.max_messages_per_second,
@@ -89,8 +95,11 @@ pub async fn run(config: Config) -> Result<Running> {
                 metrics: metrics.clone(),
             };
             let shards = Arc::new(Shards::start(config.shards, setup).await?);
-            tasks.spawn(reach(shards.clone(), store, lifecycle.clone()));
             tasks.spawn(orphans::run(shards.clone(), config.sweep_every, config.limits.checkpoint_after));
+            tasks.spawn(reach(shards.clone(), archive.clone(), lifecycle.clone()));
+            tasks.spawn(tidy(archive.clone()));
+            let max_document_bytes = config.limits.document_bytes;
+            api = Some(api::router(Api { archive, shards: shards.clone(), max_document_bytes }));
             Some(shards)
         }
         None => {
@@ -98,10 +107,12 @@ pub async fn run(config: Config) -> Result<Running> {
             None
         }
     };
-    tasks.spawn(admin::serve(admin_listener, metrics.clone(), lifecycle.clone()));
+    let admin_api = api.clone().filter(|_| config.api == ApiPort::Admin);
+    let public_api = api.filter(|_| config.api == ApiPort::Public);
+    tasks.spawn(admin::serve(admin_listener, metrics.clone(), lifecycle.clone(), admin_api));
     let serves_editor = config.web_root.is_some();
     let public = Public {
-        router: web::router(config.web_root),
+        router: web::router(config.web_root, public_api),
         shards: shards.clone(),
         lifecycle: lifecycle.clone(),
         metrics: metrics.clone(),
@@ -140,21 +151,22 @@ fn busy(flag: &str, address: SocketAddr) -> String {
     format!("cannot listen on {address}; end what uses it or write another address with {flag}")
 }
 
-async fn open(storage: &Storage) -> Result<(Log, Arc<dyn Store>)> {
-    let store: Arc<dyn Store> = match &storage.store {
+/// Opens log and database; `history` says which checkpoints become versions.
+pub(crate) async fn open(storage: &Storage, history: Policy) -> Result<(Log, Arc<dyn Archive>)> {
+    let archive: Arc<dyn Archive> = match &storage.store {
         StoreBackend::Sqlite(path) => {
             make_directory(path)?;
-            Arc::new(SqliteStore::open(path).await?)
+            Arc::new(SqliteStore::open(path).await?.with_policy(history))
         }
         StoreBackend::Postgres { url, connections } => {
-            Arc::new(PostgresStore::connect(url, *connections).context("--database-url")?)
+            Arc::new(PostgresStore::connect(url, *connections).context("--database-url")?.with_policy(history))
         }
     };
     let log = match &storage.log {
         LogBackend::Sqlite(path) => Log::Sqlite(SqliteLog::open(path).await?),
         LogBackend::Redis(url) => Log::Redis { url: url.clone() },
     };
-    Ok((log, store))
+    Ok((log, archive))
 }
 
 fn make_directory(file: &Path) -> Result<()> {
@@ -165,7 +177,7 @@ fn make_directory(file: &Path) -> Result<()> {
 }
 
 /// Waits until log and database have answered once: from then on the gateway is ready.
-async fn reach(shards: Arc<Shards>, store: Arc<dyn Store>, lifecycle: Arc<Lifecycle>) {
+async fn reach(shards: Arc<Shards>, store: Arc<dyn Archive>, lifecycle: Arc<Lifecycle>) {
     loop {
         let buses = futures::future::try_join_all(shards.iter().map(|shard| shard.bus.ping())).await;
         if buses.is_ok() && store.ping().await.is_ok() {
@@ -174,5 +186,18 @@ async fn reach(shards: Arc<Shards>, store: Arc<dyn Store>, lifecycle: Arc<Lifecy
             return;
         }
         tokio::time::sleep(REACH_EVERY).await;
+    }
+}
+
+/// Removes what history need not keep any longer. All gateways do: what one has removed the others do not find.
+async fn tidy(archive: Arc<dyn Archive>) {
+    loop {
+        let jittered = TIDY_EVERY.mul_f64(rand::rng().random_range(0.5..1.0));
+        tokio::time::sleep(jittered).await;
+        match archive.tidy().await {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!(gone, "removed versions and tombstones whose time was over"),
+            Err(error) => tracing::warn!(%error, "cannot remove old versions; trying again later"),
+        }
     }
 }

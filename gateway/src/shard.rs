@@ -12,6 +12,7 @@
 //! - `sweep`, `vitals`: pings, and the end of connections that are dead or stuck
 //! - `closing`: a shard's part of the drain
 //! - `orphans`: the log protocol's sweep, one for all shards
+//! - `edits`: edits that come from this process itself
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -34,6 +35,7 @@ use crate::store::Store;
 
 mod calls;
 mod closing;
+pub mod edits;
 mod inbound;
 pub mod orphans;
 mod outbox;
@@ -53,7 +55,7 @@ pub enum Log {
 
 impl Log {
     /// One shard's way to it. On the shard's runtime, so that a call does not change the thread.
-    fn bus(&self, events: Events) -> Result<Arc<dyn Bus>> {
+    pub(crate) fn bus(&self, events: Events) -> Result<Arc<dyn Bus>> {
         Ok(match self {
             Self::Sqlite(log) => Arc::new(log.for_shard(events)),
             Self::Redis { url } => Arc::new(RedisBus::connect(url, events).context("--redis-url")?),
@@ -82,6 +84,7 @@ pub enum Command {
     Sweep {
         document: String,
     },
+    Edit(edits::Edit),
     /// Close all sessions, now and later ones, spread over the window; `done` once there is none left.
     Close {
         window: std::time::Duration,
@@ -134,7 +137,7 @@ impl std::fmt::Debug for Open {
 /// A shard, seen from other threads.
 pub struct Shard {
     commands: mpsc::UnboundedSender<Command>,
-    /// For readiness and the sweep.
+    /// For readiness, the sweep, and for whoever reads or deletes a whole document.
     pub bus: Arc<dyn Bus>,
 }
 

@@ -1,10 +1,13 @@
 //! The store: documents' checkpoints in a database. SQLite (embedded) or Postgres, with the same tests.
+//!
+//! `Store` is what a room needs, `archive` the rest: versions, authors, deletion.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::room::log::{Position, Row};
 
+pub mod archive;
 pub mod postgres;
 pub mod sqlite;
 
@@ -14,6 +17,9 @@ pub enum StoreError {
     Unavailable(String),
     #[error("the database holds what it never should: {0}")]
     Corrupt(String),
+    /// For good, as far as a room is concerned: its sessions are closed, and nothing is written any more.
+    #[error("the document was deleted")]
+    Deleted,
 }
 
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -30,10 +36,14 @@ pub enum Written {
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The document's row; None for a document that was never checkpointed.
+    ///
+    /// # Errors
+    /// `Deleted` for a document that was deleted, among others.
     async fn load(&self, document: &str) -> Result<Option<Row>>;
     /// The row's `rev` alone; 0 without a row.
     async fn rev(&self, document: &str) -> Result<i64>;
-    /// Writes the row if its `rev` still is `expected` (0: there is no row yet).
+    /// Writes the row if its `rev` still is `expected` (0: there is no row yet), and with it what the checkpoint means
+    /// for the document's history. A deleted document's row is never at the `rev` that a room knows.
     async fn write(&self, document: &str, expected: i64, state: Bytes, position: Option<Position>) -> Result<Written>;
     /// Whether the database answers now.
     async fn ping(&self) -> Result<()>;

@@ -15,13 +15,14 @@ const PAGE: &str = "index.html";
 const NOT_BUILT: &str = "The editor page is not built. In the source tree: cd web && npm ci && npm run build. \
                          Or name its directory with --web-root.\n";
 
-/// What the public port serves besides WebSockets. `root` None: only `/healthz`.
-pub fn router(root: Option<PathBuf>) -> Router {
+/// What the public port serves besides WebSockets. `root` None: only `/healthz`; `api`: the REST interface, if it is to
+/// be on this port.
+pub fn router(root: Option<PathBuf>, api: Option<Router>) -> Router {
     let router = match root {
         Some(root) => Router::new().fallback(file).with_state(Arc::from(root)),
         None => Router::new(),
     };
-    router.route("/healthz", get(|| async { "ok\n" }))
+    router.route("/healthz", get(|| async { "ok\n" })).merge(api.unwrap_or_default())
 }
 
 async fn file(State(root): State<Arc<Path>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {

@@ -113,6 +113,17 @@ async fn keeps_the_promises(bus: &dyn Bus, events: &mut UnboundedReceiver<Event>
         assert_eq!(reply.last, Some(Position { epoch: newer, n: 0 }));
         assert_eq!(reply.entries.last().unwrap().update, Bytes::from_static(b"new"));
         assert!(matches!(next(events).await, Event::Entry { entry, .. } if entry.position.epoch == newer));
+
+        // A deleted document's log is gone, its subscribers know, and it can begin again.
+        for _ in 0..2 {
+            bus.delete(document).await.unwrap();
+            assert!(matches!(next(events).await, Event::Deleted { document: of } if of == document));
+        }
+        assert_eq!(bus.append(document, newer, Bytes::new()).await.unwrap(), Appended::Refused);
+        let reply = bus.read(document).await.unwrap();
+        assert_eq!(reply, ReadReply { entries: vec![], last: None, head: None, tenure: now.clone() });
+        assert_eq!(bus.open(document, None, EPOCH, &now, Bytes::new()).await.unwrap(), Opened::Opened);
+        assert!(matches!(next(events).await, Event::Entry { entry, .. } if entry.position == at(0)));
         bus.unsubscribe(document).await.unwrap();
     }
     bus.ping().await.unwrap();

@@ -1,4 +1,4 @@
-//! The core of the gateway is pure: no runtime, socket or database in the wire protocols and the rooms.
+//! The core of the gateway is pure: no runtime, socket or database in the wire protocols, the rooms and the history.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ fn sources(path: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn protocols_and_rooms_know_no_runtime_socket_or_database() {
+fn protocols_rooms_and_history_know_no_runtime_socket_or_database() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
-    for part in ["protocol.rs", "protocol", "room.rs", "room"] {
+    for part in ["protocol.rs", "protocol", "room.rs", "room", "history.rs", "history"] {
         sources(&src.join(part), &mut found);
     }
     assert!(found.len() >= 6, "the core's sources have moved: {found:?}");

@@ -249,6 +249,11 @@ impl Bus for RedisBus {
         self.publish(document, wire::awareness_query(self.instance)).await
     }
 
+    async fn delete(&self, document: &str) -> Result<()> {
+        let names = Names::of(document);
+        self.function::<Value>("ec_delete_v1", &names, &[names.log.as_bytes()]).await.map(drop)
+    }
+
     async fn ping(&self) -> Result<()> {
         Ok(self.link.live()?.ping().await?)
     }

@@ -99,6 +99,7 @@ enum Function {
     /// The documents with entries, behind so many others.
     Uncovered(u64),
     UncoveredEnd,
+    Delete,
 }
 
 #[derive(Debug)]
@@ -111,6 +112,7 @@ enum Answer {
     Covered(Option<(Position, Option<i64>)>),
     Uncovered(Vec<String>),
     UncoveredEnd(Option<Position>),
+    Deleted,
 }
 
 /// The log's thread: one connection, and what it knows of each document that is being written.
@@ -233,6 +235,11 @@ impl Writer {
                 }
                 _ => Ok(Answer::Written(None)),
             },
+            Function::Delete => {
+                self.write_rows().await?;
+                self.delete(document).await?;
+                Ok(Answer::Deleted)
+            }
             Function::Cover(position, rev) => match state {
                 Some((head, last)) if head.epoch == position.epoch => {
                     self.write_rows().await?;
@@ -326,6 +333,14 @@ impl Writer {
             .await
     }
 
+    async fn delete(&mut self, document: &str) -> sqlx::Result<()> {
+        for query in ["DELETE FROM log WHERE document = ?", "DELETE FROM log_head WHERE document = ?"] {
+            sqlx::query(query).bind(document).execute(&mut *self.db).await?;
+        }
+        self.heads.remove(document);
+        Ok(())
+    }
+
     /// At once, not late as in Redis: log and checkpoint are one file, so they are lost together or not at all.
     /// Entries of older epochs go too, as in Redis. Head stays, as the checkpoint's row does.
     async fn cover(&mut self, document: &str, position: Position) -> sqlx::Result<()> {
@@ -346,6 +361,7 @@ fn tell(call: &Call, answer: &Answer) {
         Answer::Covered(Some((position, rev))) => {
             Event::Covered { document: document(), position: *position, rev: *rev }
         }
+        Answer::Deleted => Event::Deleted { document: document() },
         _ => return,
     };
     let _ = call.events.send(event);
@@ -452,6 +468,13 @@ impl Bus for SqliteBus {
 
     async fn query_awareness(&self, _document: &str) -> Result<()> {
         Ok(())
+    }
+
+    async fn delete(&self, document: &str) -> Result<()> {
+        match self.call(document, Function::Delete).await? {
+            Answer::Deleted => Ok(()),
+            _ => Err(mixed_up()),
+        }
     }
 
     async fn ping(&self) -> Result<()> {

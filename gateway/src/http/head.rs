@@ -74,6 +74,12 @@ fn document(segment: &str) -> Result<String, &'static str> {
         return Err("a document's name is one path segment: write %2F for a slash");
     }
     let name = percent_decode_str(segment).decode_utf8().map_err(|_| "the document's name is not UTF-8")?;
+    check_name(&name)?;
+    Ok(name.into_owned())
+}
+
+/// Whether a document may have this name; if not, the sentence says why.
+pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         return Err("the document's name is missing: /yjs/{document}");
     }
@@ -83,7 +89,7 @@ fn document(segment: &str) -> Result<String, &'static str> {
     if name.chars().any(char::is_control) {
         return Err("the document's name has control characters");
     }
-    Ok(name.into_owned())
+    Ok(())
 }
 
 #[cfg(test)]

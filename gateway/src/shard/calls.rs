@@ -12,7 +12,7 @@ use tokio::task::spawn_local;
 
 use super::state::{Shared, State, Waiting};
 use crate::room::{Effect, Failed, Input};
-use crate::store::Written;
+use crate::store::{StoreError, Written};
 
 /// Starts a room's call.
 pub(super) fn start(shared: &Rc<Shared>, state: &mut State, document: &Rc<str>, incarnation: u64, effect: Effect) {
@@ -25,7 +25,7 @@ pub(super) fn start(shared: &Rc<Shared>, state: &mut State, document: &Rc<str>, 
     }
     let (shared, document) = (shared.clone(), document.clone());
     spawn_local(async move {
-        if let Some(input) = ask(&shared, &document, effect).await {
+        if let Some(input) = ask(&shared, &document, incarnation, effect).await {
             shared.answer(&document, incarnation, input);
         }
     });
@@ -52,7 +52,7 @@ pub(super) fn unsubscribe(shared: &Rc<Shared>, state: &mut State, document: &Rc<
     });
 }
 
-async fn ask(shared: &Rc<Shared>, document: &Rc<str>, effect: Effect) -> Option<Input> {
+async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: Effect) -> Option<Input> {
     let (bus, metrics) = (&shared.bus, &shared.setup.metrics);
     let log = |error: &dyn Display| failed(&metrics.log_errors, "the log", document, error);
     let store = |error: &dyn Display| failed(&metrics.store_errors, "the database", document, error);
@@ -77,6 +77,10 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, effect: Effect) -> Option<
         Effect::Load { call } => {
             let (backend, id) = (shared.setup.store.clone(), Arc::<str>::from(&**document));
             let result = match shared.main.spawn(async move { backend.load(&id).await }).await {
+                Ok(Err(StoreError::Deleted)) => {
+                    end_deleted(shared, document, incarnation).await;
+                    return None;
+                }
                 Ok(result) => result.map_err(|error| store(&error)),
                 Err(error) => Err(store(&error)),
             };
@@ -117,6 +121,31 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, effect: Effect) -> Option<
         | Effect::WakeAt(_)
         | Effect::Done => return None,
     })
+}
+
+/// The log says that the document was deleted. The database has the last word: the notice may be late, and the document
+/// back on purpose.
+pub(super) fn check_deleted(shared: &Rc<Shared>, state: &State, document: &Rc<str>) {
+    let Some(incarnation) = state.rooms.get(document).map(|slot| slot.incarnation) else { return };
+    let (shared, document) = (shared.clone(), document.clone());
+    spawn_local(async move {
+        let (backend, id) = (shared.setup.store.clone(), Arc::<str>::from(&*document));
+        let row = shared.main.spawn(async move { backend.load(&id).await }).await;
+        // If it does not answer, the room finds out at its next checkpoint or look at the log.
+        if matches!(row, Ok(Err(StoreError::Deleted))) {
+            shared.deleted(&document, incarnation);
+        }
+    });
+}
+
+/// The database says that the document was deleted. A room that was opening meanwhile, or that had not heard of it, may
+/// have begun a log again; it goes first, so that nothing is left once the sessions know.
+async fn end_deleted(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64) {
+    if let Err(error) = shared.bus.delete(document).await {
+        // Whoever opens it next tries again.
+        tracing::debug!(document = &**document, %error, "cannot remove a deleted document's log");
+    }
+    shared.deleted(document, incarnation);
 }
 
 fn failed(counter: &IntCounter, what: &str, document: &str, error: &dyn Display) -> Failed {

@@ -54,6 +54,11 @@ impl Refusal {
         Self::bad(1009, BadMessage::TooLarge, "a presence is larger than this server takes")
     }
 
+    /// Clients of y-websocket come back whatever the code is; an application that listens for it can stop them.
+    pub(super) fn deleted() -> Self {
+        Self { code: 4404, text: "the document was deleted".to_owned(), bad: None }
+    }
+
     pub(super) fn room_failed() -> Self {
         Self { code: 1011, text: "the document failed in this gateway".to_owned(), bad: None }
     }

@@ -98,6 +98,7 @@ impl Shared {
             Event::Covered { document, position, rev } => (document, Input::Covered { position, rev }),
             Event::Awareness { document, update } => (document, Input::RemoteAwareness(update)),
             Event::AwarenessQuery { document } => (document, Input::AwarenessQuery),
+            Event::Deleted { document } => return calls::check_deleted(self, state, &Rc::from(document)),
             Event::Connected { generation } => return self.input_all(state, &Input::Connected { generation }),
             Event::Disconnected { generation } => return self.input_all(state, &Input::Disconnected { generation }),
         };
@@ -133,14 +134,16 @@ impl Shared {
         match effect {
             Effect::Send { to, message } => self.send(state, &to, &message),
             Effect::Acknowledge { session, update } => {
-                let frame = frame(&Message::Update(update));
-                self.queue(state, session, frame, Kind::Answer);
+                if !self.acknowledge_edit(state, document, session) {
+                    let frame = frame(&Message::Update(update));
+                    self.queue(state, session, frame, Kind::Answer);
+                }
             }
             Effect::Close { session, reason } => {
                 if let Some(slot) = state.rooms.get_mut(document) {
                     slot.sessions.remove(&session);
                 }
-                self.close(state, session, reason.into());
+                self.dismiss(state, session, reason.into());
             }
             Effect::Pause(paused) => self.pause(state, document, paused),
             Effect::WakeAt(at) => {
@@ -206,10 +209,21 @@ impl Shared {
     /// The room cannot go on. Its sessions come back to a new one, which joins the log again.
     fn fail(self: &Rc<Self>, state: &mut State, document: &Rc<str>) {
         tracing::error!(document = &**document, "a room failed; its sessions are closed and can come back");
-        if let Some(slot) = self.remove(state, document) {
-            for session in slot.sessions {
-                self.close(state, session, Refusal::room_failed());
-            }
+        self.end_room(state, document, Refusal::room_failed);
+    }
+
+    /// The document was deleted. Whoever comes back is told the same by the database.
+    pub(super) fn deleted(self: &Rc<Self>, document: &Rc<str>, incarnation: u64) {
+        let state = &mut *self.state.borrow_mut();
+        if state.rooms.get(document).is_some_and(|slot| slot.incarnation == incarnation) {
+            self.end_room(state, document, Refusal::deleted);
+        }
+    }
+
+    fn end_room(self: &Rc<Self>, state: &mut State, document: &Rc<str>, refusal: fn() -> Refusal) {
+        let Some(slot) = self.remove(state, document) else { return };
+        for session in slot.sessions {
+            self.dismiss(state, session, refusal());
         }
         calls::unsubscribe(self, state, document);
     }

@@ -18,7 +18,7 @@ use tokio::task::spawn_local;
 use super::rooms::Slot;
 use super::session::{self, Session};
 use super::wakes::Wakes;
-use super::{Command, Setup, closing, sweep};
+use super::{Command, Setup, closing, edits, sweep};
 use crate::bus::{Bus, Event};
 use crate::room::{Effect, Input, Now, SessionId};
 
@@ -44,6 +44,8 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) rooms: HashMap<Rc<str>, Slot>,
     pub(super) sessions: HashMap<SessionId, Session>,
+    /// Members of rooms without a socket, and who waits for the acknowledgement.
+    pub(super) edits: HashMap<SessionId, edits::Done>,
     pub(super) wakes: Wakes,
     /// Documents whose subscription is being ended, and whether a new room waits for that.
     pub(super) unsubscribing: HashMap<Rc<str>, Option<Waiting>>,
@@ -71,6 +73,7 @@ impl Shared {
         let state = State {
             rooms: HashMap::new(),
             sessions: HashMap::new(),
+            edits: HashMap::new(),
             wakes: Wakes::default(),
             unsubscribing: HashMap::new(),
             dirty: Vec::new(),
@@ -145,6 +148,7 @@ fn obey(shared: &Rc<Shared>, command: Command) {
     match command {
         Command::Socket(socket) => session::start(shared, socket),
         Command::Sweep { document } => shared.sweep(&mut shared.state.borrow_mut(), &document.into()),
+        Command::Edit(edit) => edits::start(shared, edit),
         Command::Close { window, done } => {
             let shared = shared.clone();
             spawn_local(async move {

@@ -12,9 +12,13 @@ use rand::Rng;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::archive::plan;
 use super::sqlite::{position_from_columns, position_to_columns};
 use super::{Result, Store, StoreError, Written};
+use crate::history::policy::{Past, Policy};
 use crate::room::log::{Position, Row};
+
+mod archive;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Enforced by the server.
@@ -27,6 +31,7 @@ const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(100)..Duration:
 #[derive(Debug)]
 pub struct PostgresStore {
     pool: PgPool,
+    policy: Policy,
     migrated: Arc<AtomicBool>,
     _migration: AbortOnDropHandle<()>,
 }
@@ -49,7 +54,13 @@ impl PostgresStore {
             .connect_lazy_with(options);
         let migrated = Arc::<AtomicBool>::default();
         let migration = tokio::spawn(migrate(pool.clone(), migrated.clone()));
-        Ok(Self { pool, migrated, _migration: AbortOnDropHandle::new(migration) })
+        Ok(Self { pool, policy: Policy::default(), migrated, _migration: AbortOnDropHandle::new(migration) })
+    }
+
+    /// Sets when versions are made and how long they stay.
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
     }
 
     async fn call<T>(&self, call: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
@@ -74,7 +85,10 @@ async fn migrate(pool: PgPool, migrated: Arc<AtomicBool>) {
         // keep its advisory lock in the pool.
         let run = async {
             let mut connection = pool.acquire().await?.detach();
-            sqlx::migrate!("migrations/postgres").run_direct(None, &mut connection, false).await
+            let mut migrator = sqlx::migrate!("migrations/postgres");
+            // What a newer gateway has done to the tables is additive; during a rollout this one goes on beside it.
+            migrator.set_ignore_missing(true);
+            migrator.run_direct(None, &mut connection, false).await
         };
         match tokio::time::timeout(CALL_TIMEOUT, run).await {
             Ok(Ok(())) => break migrated.store(true, Ordering::Release),
@@ -92,11 +106,14 @@ async fn migrate(pool: PgPool, migrated: Arc<AtomicBool>) {
 #[async_trait]
 impl Store for PostgresStore {
     async fn load(&self, document: &str) -> Result<Option<Row>> {
-        let query = sqlx::query_as::<_, (Vec<u8>, Option<i64>, Option<i64>, i64)>(
-            "SELECT state, epoch, n, rev FROM documents WHERE id = $1",
+        let query = sqlx::query_as::<_, (Vec<u8>, Option<i64>, Option<i64>, i64, bool)>(
+            "SELECT state, epoch, n, rev, deleted_at IS NOT NULL FROM documents WHERE id = $1",
         );
         let row = self.call(query.bind(document).fetch_optional(&self.pool)).await?;
-        row.map(|(state, epoch, n, rev)| {
+        row.map(|(state, epoch, n, rev, deleted)| {
+            if deleted {
+                return Err(StoreError::Deleted);
+            }
             Ok(Row { state: state.into(), position: position_from_columns(document, epoch, n)?, rev })
         })
         .transpose()
@@ -108,17 +125,41 @@ impl Store for PostgresStore {
     }
 
     async fn write(&self, document: &str, expected: i64, state: Bytes, position: Option<Position>) -> Result<Written> {
+        let past = match expected {
+            0 => Past::default(),
+            _ => match self.past(document).await? {
+                Some(past) if past.rev == expected => past,
+                _ => return Ok(Written::Conflict),
+            },
+        };
+        let (replaced_at, plan) = (past.updated_at, plan(&self.policy, past, state.clone()).await?);
+        let version = match plan.version {
+            Some(authors) => Some((authors, self.pack_row(document).await?)),
+            None => None,
+        };
+
         let (epoch, n) = position_to_columns(position);
         let query = if expected == 0 {
             "INSERT INTO documents (state, epoch, n, id, rev) VALUES ($1, $2, $3, $4, $5::bigint + 1) \
              ON CONFLICT DO NOTHING"
         } else {
             "UPDATE documents SET state = $1, epoch = $2, n = $3, rev = rev + 1, updated_at = now() \
-             WHERE id = $4 AND rev = $5"
+             WHERE id = $4 AND rev = $5 AND deleted_at IS NULL"
         };
         let query = sqlx::query(query).bind(state.as_ref()).bind(epoch).bind(n).bind(document).bind(expected);
-        let done = self.call(query.execute(&self.pool)).await?;
-        Ok(if done.rows_affected() == 1 { Written::Rev(expected + 1) } else { Written::Conflict })
+        self.call(async {
+            let mut transaction = self.pool.begin().await?;
+            if query.execute(&mut *transaction).await?.rows_affected() != 1 {
+                return Ok(Written::Conflict);
+            }
+            if let Some((authors, packed)) = version {
+                self.keep(&mut transaction, document, expected, replaced_at, &authors, packed).await?;
+            }
+            archive::note_authors(&mut transaction, document, &plan.grown, expected + 1).await?;
+            transaction.commit().await?;
+            Ok(Written::Rev(expected + 1))
+        })
+        .await
     }
 
     async fn ping(&self) -> Result<()> {

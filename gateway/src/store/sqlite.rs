@@ -7,8 +7,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+use super::archive::plan;
 use super::{Result, Store, StoreError, Written};
+use crate::history::policy::{Past, Policy};
 use crate::room::log::{Epoch, Position, Row};
+
+mod archive;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,6 +23,7 @@ const CONNECTIONS: u32 = 4;
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     pool: SqlitePool,
+    policy: Policy,
 }
 
 impl SqliteStore {
@@ -27,7 +32,13 @@ impl SqliteStore {
     /// # Errors
     /// When the file cannot be opened or was made by a newer version.
     pub async fn open(path: &Path) -> Result<Self> {
-        Ok(Self { pool: open_pool(path, CONNECTIONS).await? })
+        Ok(Self { pool: open_pool(path, CONNECTIONS).await?, policy: Policy::default() })
+    }
+
+    /// Sets when versions are made and how long they stay.
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
     }
 }
 
@@ -66,13 +77,16 @@ fn unavailable(error: sqlx::Error) -> StoreError {
 #[async_trait]
 impl Store for SqliteStore {
     async fn load(&self, document: &str) -> Result<Option<Row>> {
-        let row: Option<(Vec<u8>, Option<i64>, Option<i64>, i64)> =
-            sqlx::query_as("SELECT state, epoch, n, rev FROM documents WHERE id = ?")
+        let row: Option<(Vec<u8>, Option<i64>, Option<i64>, i64, bool)> =
+            sqlx::query_as("SELECT state, epoch, n, rev, deleted_at IS NOT NULL FROM documents WHERE id = ?")
                 .bind(document)
                 .fetch_optional(&self.pool)
                 .await
                 .map_err(unavailable)?;
-        row.map(|(state, epoch, n, rev)| {
+        row.map(|(state, epoch, n, rev, deleted)| {
+            if deleted {
+                return Err(StoreError::Deleted);
+            }
             Ok(Row { state: state.into(), position: position_from_columns(document, epoch, n)?, rev })
         })
         .transpose()
@@ -84,23 +98,40 @@ impl Store for SqliteStore {
     }
 
     async fn write(&self, document: &str, expected: i64, state: Bytes, position: Option<Position>) -> Result<Written> {
+        let past = match expected {
+            0 => Past::default(),
+            _ => match self.past(document).await? {
+                Some(past) if past.rev == expected => past,
+                _ => return Ok(Written::Conflict),
+            },
+        };
+        let (replaced_at, plan) = (past.updated_at, plan(&self.policy, past, state.clone()).await?);
+        let version = match plan.version {
+            Some(authors) => Some((authors, self.pack_row(document).await?)),
+            None => None,
+        };
+
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
         let (epoch, n) = position_to_columns(position);
         let query = if expected == 0 {
             "INSERT INTO documents (state, epoch, n, id, rev) VALUES (?, ?, ?, ?, ? + 1) ON CONFLICT DO NOTHING"
         } else {
             "UPDATE documents SET state = ?, epoch = ?, n = ?, rev = rev + 1, updated_at = unixepoch() \
-             WHERE id = ? AND rev = ?"
+             WHERE id = ? AND rev = ? AND deleted_at IS NULL"
         };
-        let done = sqlx::query(query)
-            .bind(state.as_ref())
-            .bind(epoch)
-            .bind(n)
-            .bind(document)
-            .bind(expected)
-            .execute(&self.pool)
-            .await
-            .map_err(unavailable)?;
-        Ok(if done.rows_affected() == 1 { Written::Rev(expected + 1) } else { Written::Conflict })
+        let query = sqlx::query(query).bind(state.as_ref()).bind(epoch).bind(n).bind(document).bind(expected);
+        let done = query.execute(&mut *transaction).await.map_err(unavailable)?;
+        if done.rows_affected() != 1 {
+            return Ok(Written::Conflict);
+        }
+        if let Some((authors, packed)) = version {
+            self.keep(&mut transaction, document, expected, replaced_at, &authors, packed)
+                .await
+                .map_err(unavailable)?;
+        }
+        archive::note_authors(&mut transaction, document, &plan.grown, expected + 1).await.map_err(unavailable)?;
+        transaction.commit().await.map_err(unavailable)?;
+        Ok(Written::Rev(expected + 1))
     }
 
     async fn ping(&self) -> Result<()> {

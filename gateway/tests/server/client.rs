@@ -79,6 +79,12 @@ impl Client {
         update
     }
 
+    /// Writes at the end of the document, and waits until the gateway has acknowledged it.
+    pub(crate) async fn write_acknowledged(&mut self, words: &str) {
+        let update = self.write(words).await;
+        self.until("the acknowledgement", |client| client.heard.contains(&Message::Update(update.clone()))).await;
+    }
+
     /// Writes without sending.
     pub(crate) fn write_offline(&mut self, words: &str) -> Bytes {
         let text = self.doc.get_or_insert_text("text");

@@ -7,10 +7,10 @@ use gateway::server::Running;
 use crate::client::Client;
 use crate::gateway_process::{eventually, get, metric, start};
 
-async fn pod(redis: &Redis, postgres: &Postgres) -> Running {
+pub(crate) async fn pod(redis: &Redis, postgres: &Postgres, more: &[&str]) -> Running {
     let flags =
         ["--target", "socket", "--redis-url", &redis.url(), "--database-url", &postgres.url(), "--settle", "0s"];
-    let gateway = start(&flags).await;
+    let gateway = start(&[&flags, more].concat()).await;
     eventually("it is ready", async || get(gateway.admin_addr, "/readyz").await.status == 200).await;
     gateway
 }
@@ -18,7 +18,7 @@ async fn pod(redis: &Redis, postgres: &Postgres) -> Running {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_of_two_gateways_edit_one_document_and_it_outlives_both() {
     let (redis, postgres) = (Redis::start().unwrap(), Postgres::start().unwrap());
-    let (left, right) = (pod(&redis, &postgres).await, pod(&redis, &postgres).await);
+    let (left, right) = (pod(&redis, &postgres, &[]).await, pod(&redis, &postgres, &[]).await);
     let mut ann = Client::synced(left.public_addr, "notes").await;
     let mut bob = Client::synced(right.public_addr, "notes").await;
     for round in 0..20 {
@@ -44,7 +44,7 @@ async fn clients_of_two_gateways_edit_one_document_and_it_outlives_both() {
     drop((left, right));
     // Also with the log lost: the drain has written everything to the database.
     redis.command(&["FLUSHALL"]).unwrap();
-    let again = pod(&redis, &postgres).await;
+    let again = pod(&redis, &postgres, &[]).await;
     assert_eq!(Client::synced(again.public_addr, "notes").await.text(), text);
 }
 

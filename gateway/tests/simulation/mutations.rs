@@ -14,7 +14,7 @@ use crate::run;
 use crate::world::ms;
 
 /// Worlds that are tried.
-const SEEDS: u64 = 3000;
+const SEEDS: u64 = 12_000;
 
 /// A world without `rule` that fails.
 fn fails_without(rule: Rule, direct: impl Fn(&mut Plan)) {

@@ -97,9 +97,17 @@ local function cover(keys, args)
   return 1
 end
 
+-- args: channel
+local function delete(keys, args)
+  redis.call('DEL', keys[1], keys[2])
+  redis.call('PUBLISH', args[1], 'd')
+  return 1
+end
+
 redis.register_function{function_name = 'ec_read_v1', callback = read, flags = {'no-writes'}}
 redis.register_function{function_name = 'ec_peek_v1', callback = peek, flags = {'no-writes'}}
 redis.register_function{function_name = 'ec_uncovered_v1', callback = uncovered, flags = {'no-writes'}}
 redis.register_function{function_name = 'ec_open_v1', callback = open}
 redis.register_function{function_name = 'ec_append_v1', callback = append}
 redis.register_function{function_name = 'ec_cover_v1', callback = cover}
+redis.register_function{function_name = 'ec_delete_v1', callback = delete}

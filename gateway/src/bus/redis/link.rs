@@ -246,6 +246,7 @@ async fn hear(live: &Live, mut pushes: UnboundedReceiver<PushInfo>, events: &Eve
                 }
             },
             Notice::Covered(position, rev) => Event::Covered { document, position, rev },
+            Notice::Deleted => Event::Deleted { document },
             Notice::Awareness { from, .. } | Notice::AwarenessQuery { from } if from == instance => continue,
             Notice::Awareness { update, .. } => Event::Awareness { document, update },
             Notice::AwarenessQuery { .. } => Event::AwarenessQuery { document },

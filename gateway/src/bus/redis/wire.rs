@@ -7,10 +7,11 @@
 //! | `e` | the entry's id (`epoch-n`, decimal), a line feed, the update |
 //! | `l` | the entry's id, a line feed: too large to publish, to be fetched from the stream |
 //! | `c` | an id, a line feed: covered up to here; then the `rev` that goes with it, or nothing |
+//! | `d` | nothing: the document was deleted |
 //! | `a` | the sender's instance (8 bytes), awareness |
 //! | `q` | the sender's instance (8 bytes): asks for awareness |
 //!
-//! `e`, `l` and `c` are made in `functions.lua`.
+//! `e`, `l`, `c` and `d` are made in `functions.lua`.
 
 use bytes::Bytes;
 
@@ -22,6 +23,7 @@ pub(super) enum Notice {
     Entry(Position, Bytes),
     LargeEntry(Position),
     Covered(Position, Option<i64>),
+    Deleted,
     Awareness { from: u64, update: Bytes },
     AwarenessQuery { from: u64 },
 }
@@ -41,6 +43,7 @@ pub(super) fn decode(payload: Bytes) -> Option<Notice> {
             let rev = if rev.is_empty() { None } else { Some(rev.parse().ok()?) };
             Some(Notice::Covered(position(id.as_bytes())?, rev))
         }
+        b'd' => Some(Notice::Deleted),
         b'a' => {
             let (from, _) = body.split_first_chunk()?;
             Some(Notice::Awareness { from: u64::from_be_bytes(*from), update: body.slice(8..) })
@@ -83,6 +86,11 @@ mod tests {
         let position = Position { epoch: Epoch(5), n: 2 };
         assert_eq!(decode(Bytes::from_static(b"c5-2\n")), Some(Notice::Covered(position, None)));
         assert_eq!(decode(Bytes::from_static(b"c5-2\n7")), Some(Notice::Covered(position, Some(7))));
+    }
+
+    #[test]
+    fn a_deletion_has_no_body() {
+        assert_eq!(decode(Bytes::from_static(b"d")), Some(Notice::Deleted));
     }
 
     #[test]

@@ -1,0 +1,104 @@
+//! Errors as `application/problem+json` (RFC 9457). The detail says what to do.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::bus::BusError;
+use crate::history::content::Unreadable;
+use crate::shard::edits::Refused;
+use crate::store::StoreError;
+use crate::transfer::TransferError;
+
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into() }
+    }
+
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    pub(super) fn no_document(document: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no document `{document}`; GET /api/v1/documents has those that there are"),
+        )
+    }
+
+    pub(super) fn no_version(document: &str, version: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("`{document}` has no version `{version}`; write a number from its list of versions, or `current`"),
+        )
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Deleted => Self::new(
+                StatusCode::GONE,
+                "the document was deleted; POST .../import?revive=true brings an exported one back",
+            ),
+            StoreError::Unavailable(_) => Self::unavailable(error.to_string()),
+            StoreError::Corrupt(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        }
+    }
+}
+
+impl From<BusError> for Problem {
+    fn from(error: BusError) -> Self {
+        Self::unavailable(error.to_string())
+    }
+}
+
+impl From<TransferError> for Problem {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Log(error) => error.into(),
+            TransferError::Store(error) => error.into(),
+            TransferError::Invalid(error) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+            TransferError::Contended => Self::unavailable(error.to_string()),
+            TransferError::Failed(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        }
+    }
+}
+
+impl From<Unreadable> for Problem {
+    fn from(error: Unreadable) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let status = match refused.code {
+            1007 => StatusCode::UNPROCESSABLE_ENTITY,
+            1009 => StatusCode::PAYLOAD_TOO_LARGE,
+            1012 => StatusCode::SERVICE_UNAVAILABLE,
+            4404 => return StoreError::Deleted.into(),
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, refused.reason)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or_default();
+        let body = json!({ "title": title, "status": self.status.as_u16(), "detail": self.detail });
+        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], Json(body)).into_response()
+    }
+}

@@ -1,0 +1,175 @@
+//! `gateway export` and `gateway import`: documents as files, while gateways run.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::bus::{Bus, Event};
+use crate::config::{LogBackend, Storage, StoreBackend};
+use crate::history::portable::{AuthorEntry, Manifest, stem, time};
+use crate::server;
+use crate::store::StoreError;
+use crate::store::archive::Archive;
+use crate::transfer::{TransferError, merge_in, tell_rooms, whole};
+
+/// Log and database must answer within this time.
+const REACH_WITHIN: Duration = Duration::from_secs(30);
+const REACH_EVERY: Duration = Duration::from_millis(50);
+const PAGE: u32 = 500;
+
+/// Log and database, for a command that does one thing and ends.
+struct Places {
+    bus: Arc<dyn Bus>,
+    archive: Arc<dyn Archive>,
+    /// Whether the log may be written by more than one process.
+    shared_log: bool,
+    /// What the bus hears is nobody's business here.
+    _events: mpsc::UnboundedReceiver<Event>,
+}
+
+async fn open(storage: &Storage) -> Result<Places> {
+    let (log, archive) = server::open(storage, crate::history::policy::Policy::default()).await?;
+    let (events, mut heard) = mpsc::unbounded_channel();
+    let bus = log.bus(events)?;
+    let connected = async { while !matches!(heard.recv().await, Some(Event::Connected { .. }) | None) {} };
+    if tokio::time::timeout(REACH_WITHIN, connected).await.is_err() {
+        bail!("the log did not answer within {} s; check --redis-url", REACH_WITHIN.as_secs());
+    }
+    let deadline = Instant::now() + REACH_WITHIN;
+    while let Err(error) = archive.ping().await {
+        ensure!(Instant::now() < deadline, "{error}; check --database-url");
+        sleep(REACH_EVERY).await;
+    }
+    Ok(Places { bus, archive, shared_log: matches!(storage.log, LogBackend::Redis(_)), _events: heard })
+}
+
+/// Writes a document, or all, into a directory. Returns how many.
+///
+/// # Errors
+/// Something cannot be read or written. With all documents the others are written before this is said.
+pub async fn export(storage: &Storage, document: Option<&str>, to: &Path) -> Result<usize> {
+    if let StoreBackend::Sqlite(path) = &storage.store {
+        // Or the command would make an empty database, and say that it has exported all of it.
+        ensure!(path.exists(), "there is no database at {}; check --data-dir or --database-url", path.display());
+    }
+    let places = open(storage).await?;
+    tokio::fs::create_dir_all(to).await.with_context(|| format!("cannot make the directory {}", to.display()))?;
+    if let Some(document) = document {
+        ensure!(export_one(&places, document, to).await?, "there is no document `{document}`");
+        return Ok(1);
+    }
+    let (mut count, mut failed, mut after) = (0, Vec::new(), String::new());
+    loop {
+        let page = places.archive.documents(&after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id.clone();
+        for info in page {
+            match export_one(&places, &info.id, to).await {
+                Ok(exported) => count += usize::from(exported),
+                Err(error) => {
+                    eprintln!("gateway: `{}`: {error:#}", info.id);
+                    failed.push(info.id);
+                }
+            }
+        }
+    }
+    ensure!(failed.is_empty(), "{count} documents were exported, {} could not be: see above", failed.len());
+    Ok(count)
+}
+
+/// False: it is not there, or no longer.
+async fn export_one(places: &Places, document: &str, to: &Path) -> Result<bool> {
+    let state = match whole(&*places.bus, &*places.archive, document).await {
+        Ok(Some(state)) => state,
+        Ok(None) | Err(TransferError::Store(StoreError::Deleted)) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let authors = places.archive.authors(document).await?.into_iter().map(|author| AuthorEntry {
+        client: author.client,
+        user: author.user,
+        first_seen: time(author.first_seen),
+        last_seen: time(author.last_seen),
+    });
+    let manifest = Manifest::new(document, Timestamp::now().as_second(), &state, authors.collect());
+    let (manifest_file, state_file) = files(to, document);
+    // The manifest last: where there is one, its state is whole.
+    write(&state_file, &state).await?;
+    write(&manifest_file, &serde_json::to_vec_pretty(&manifest)?).await?;
+    Ok(true)
+}
+
+fn files(directory: &Path, document: &str) -> (PathBuf, PathBuf) {
+    let stem = stem(document);
+    (directory.join(format!("{stem}.json")), directory.join(format!("{stem}.yjs")))
+}
+
+/// Whole or not at all.
+async fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let unfinished = path.with_added_extension("unfinished");
+    let written = async {
+        tokio::fs::write(&unfinished, bytes).await?;
+        tokio::fs::rename(&unfinished, path).await
+    };
+    written.await.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Merges a document's files, or all that a directory holds, into the database. What is newer there stays. Returns how
+/// many.
+///
+/// # Errors
+/// The first file that cannot be read or is not what was exported, or a document that was deleted, unless `revive` says
+/// that it shall come back.
+pub async fn import(storage: &Storage, document: Option<&str>, from: &Path, revive: bool) -> Result<usize> {
+    let manifests = match document {
+        Some(document) => vec![files(from, document).0],
+        None => manifests(from).await?,
+    };
+    ensure!(!manifests.is_empty(), "there are no documents in {}", from.display());
+    let places = open(storage).await?;
+    for manifest in &manifests {
+        import_one(&places, manifest, revive).await.with_context(|| manifest.display().to_string())?;
+    }
+    Ok(manifests.len())
+}
+
+async fn manifests(directory: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = || format!("cannot read the directory {}", directory.display());
+    let mut entries = tokio::fs::read_dir(directory).await.with_context(unreadable)?;
+    let mut found = Vec::new();
+    while let Some(entry) = entries.next_entry().await.with_context(unreadable)? {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+async fn import_one(places: &Places, manifest_file: &Path, revive: bool) -> Result<()> {
+    let manifest = tokio::fs::read(manifest_file).await.context("cannot read it")?;
+    let manifest: Manifest = serde_json::from_slice(&manifest).context("it is no manifest of a document")?;
+    let state_file = manifest_file.with_extension("yjs");
+    let state = tokio::fs::read(&state_file).await.with_context(|| format!("cannot read {}", state_file.display()))?;
+    manifest.check(&state)?;
+    let (document, state) = (manifest.id.as_str(), Bytes::from(state));
+    if revive {
+        places.archive.revive(document).await?;
+    }
+    match merge_in(&*places.archive, document, &state).await {
+        Err(TransferError::Store(StoreError::Deleted)) => {
+            bail!("`{document}` was deleted; with --revive it comes back")
+        }
+        merged => merged?,
+    }
+    if places.shared_log {
+        tell_rooms(&*places.bus, document, state).await?;
+    }
+    Ok(())
+}

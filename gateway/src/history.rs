@@ -1,0 +1,17 @@
+//! A document's past: which checkpoints become versions, who wrote them, what they say, how one comes back. Pure.
+//!
+//! - `policy`: when a version is made, and how long it stays
+//! - `content`: what is in a document, read without knowing the application's types
+//! - `json`: a document as JSON
+//! - `text`: a document as lines, and the difference of two
+//! - `restore`: the update that turns one content into another
+//! - `archive`: a state as a version keeps it
+//! - `portable`: a document as files
+
+pub mod archive;
+pub mod content;
+pub mod json;
+pub mod policy;
+pub mod portable;
+pub mod restore;
+pub mod text;

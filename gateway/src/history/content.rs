@@ -1,0 +1,200 @@
+//! What is in a document, read without knowing the application's types.
+//!
+//! A Yjs update does not say of which type a top-level value is: that is up to whoever asks for it. So it is told from
+//! what it holds: text and formats make a text, nothing but XML nodes an XML fragment, anything else an array; and
+//! beside any of them there may be named entries, which are a map's or attributes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use yrs::types::Attrs;
+use yrs::types::text::YChange;
+use yrs::updates::decoder::Decode as _;
+use yrs::{
+    Any, Array as _, ArrayRef, Doc, Map as _, MapRef, Out, ReadTxn, TextRef, Transact as _, Update, Xml as _,
+    XmlFragment as _, XmlOut,
+};
+
+/// Shared types nested deeper than this are refused. The library walks them by recursion, and so does this module.
+const MAX_DEPTH: usize = 100;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    #[error("the state is no Yjs update that can be applied")]
+    Undecodable,
+    #[error("the document's shared types are nested deeper than {MAX_DEPTH}; it can be exported, but not read")]
+    TooDeep,
+}
+
+/// A document's top-level values by name. Those that are empty are left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Content(pub BTreeMap<String, Root>);
+
+/// One top-level value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Root {
+    pub entries: BTreeMap<String, Node>,
+    pub sequence: Sequence,
+}
+
+/// What stands in order in a top-level value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Sequence {
+    #[default]
+    Nothing,
+    Text(Vec<Span>),
+    Xml(Vec<Node>),
+    Array(Vec<Node>),
+}
+
+/// A piece of text with one format, or something embedded in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    pub insert: Node,
+    pub attributes: Attrs,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node {
+    Value(Any),
+    Text(Vec<Span>),
+    Array(Vec<Node>),
+    Map(BTreeMap<String, Node>),
+    Element {
+        tag: Arc<str>,
+        attributes: BTreeMap<String, Node>,
+        children: Vec<Node>,
+    },
+    Fragment(Vec<Node>),
+    XmlText {
+        attributes: BTreeMap<String, Node>,
+        spans: Vec<Span>,
+    },
+    /// A document of its own, by its id. What is in it is stored elsewhere.
+    Subdocument(Arc<str>),
+}
+
+/// A transient document that holds a state.
+///
+/// # Errors
+/// The state is no update.
+pub fn open(state: &[u8]) -> Result<Doc, Unreadable> {
+    let doc = Doc::new();
+    if !state.is_empty() {
+        let update = Update::decode_v1(state).map_err(|_| Unreadable::Undecodable)?;
+        doc.transact_mut().apply_update(update).map_err(|_| Unreadable::Undecodable)?;
+    }
+    Ok(doc)
+}
+
+/// Reads all of a document.
+///
+/// # Errors
+/// Something in it is nested too deep.
+pub fn read(doc: &Doc) -> Result<Content, Unreadable> {
+    let names: Vec<String> = doc.transact().root_refs().map(|(name, _)| name.to_owned()).collect();
+    let mut content = Content::default();
+    for name in names {
+        // All three are views of the same top-level value.
+        let map = doc.get_or_insert_map(name.as_str());
+        let text = doc.get_or_insert_text(name.as_str());
+        let array = doc.get_or_insert_array(name.as_str());
+        let txn = doc.transact();
+        let root = Root { entries: entries(&map, &txn, 0)?, sequence: sequence(&text, &array, &txn)? };
+        if root != Root::default() {
+            content.0.insert(name, root);
+        }
+    }
+    Ok(content)
+}
+
+fn sequence<T: ReadTxn>(text: &TextRef, array: &ArrayRef, txn: &T) -> Result<Sequence, Unreadable> {
+    let spans = spans(text, txn, 0)?;
+    if spans.iter().any(|span| matches!(span.insert, Node::Value(_))) {
+        return Ok(Sequence::Text(spans));
+    }
+    let items = items(array, txn, 0)?;
+    let is_xml = |node: &Node| matches!(node, Node::Element { .. } | Node::XmlText { .. } | Node::Fragment(_));
+    Ok(match items {
+        items if items.is_empty() => Sequence::Nothing,
+        items if items.iter().all(is_xml) => Sequence::Xml(items),
+        items => Sequence::Array(items),
+    })
+}
+
+fn deeper(depth: usize) -> Result<usize, Unreadable> {
+    if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(Unreadable::TooDeep) }
+}
+
+fn node<T: ReadTxn>(out: Out, txn: &T, depth: usize) -> Result<Node, Unreadable> {
+    let depth = deeper(depth)?;
+    Ok(match out {
+        Out::Any(value) => Node::Value(value),
+        Out::YText(text) => Node::Text(spans(&text, txn, depth)?),
+        Out::YArray(array) => Node::Array(items(&array, txn, depth)?),
+        Out::YMap(map) => Node::Map(entries(&map, txn, depth)?),
+        Out::YXmlElement(element) => Node::Element {
+            tag: element.tag().clone(),
+            attributes: attributes(element.attributes(txn), txn, depth)?,
+            children: children(element.children(txn), txn, depth)?,
+        },
+        Out::YXmlFragment(fragment) => Node::Fragment(children(fragment.children(txn), txn, depth)?),
+        Out::YXmlText(text) => Node::XmlText {
+            attributes: attributes(text.attributes(txn), txn, depth)?,
+            spans: spans(&text, txn, depth)?,
+        },
+        Out::YDoc(doc) => Node::Subdocument(doc.guid()),
+        // Only a top-level value has no type.
+        Out::UndefinedRef(_) => Node::Value(Any::Undefined),
+    })
+}
+
+/// A rich text, as few spans as it can be.
+pub(super) fn spans<T: ReadTxn>(text: &impl yrs::Text, txn: &T, depth: usize) -> Result<Vec<Span>, Unreadable> {
+    let mut spans: Vec<Span> = Vec::new();
+    for diff in text.diff(txn, YChange::identity) {
+        let attributes = diff.attributes.map(|attributes| *attributes).unwrap_or_default();
+        let insert = node(diff.insert, txn, depth)?;
+        // Format marks that mean nothing, between two pieces of one format, are no part of the content.
+        if let (
+            Some(Span { insert: Node::Value(Any::String(before)), attributes: format }),
+            Node::Value(Any::String(more)),
+        ) = (spans.last_mut(), &insert)
+            && *format == attributes
+        {
+            *before = format!("{before}{more}").into();
+        } else {
+            spans.push(Span { insert, attributes });
+        }
+    }
+    Ok(spans)
+}
+
+fn items<T: ReadTxn>(array: &ArrayRef, txn: &T, depth: usize) -> Result<Vec<Node>, Unreadable> {
+    array.iter(txn).map(|out| node(out, txn, depth)).collect()
+}
+
+fn entries<T: ReadTxn>(map: &MapRef, txn: &T, depth: usize) -> Result<BTreeMap<String, Node>, Unreadable> {
+    map.iter(txn).map(|(key, out)| Ok((key.to_owned(), node(out, txn, depth)?))).collect()
+}
+
+fn attributes<'a, T: ReadTxn>(
+    list: impl Iterator<Item = (&'a str, Out)>,
+    txn: &T,
+    depth: usize,
+) -> Result<BTreeMap<String, Node>, Unreadable> {
+    list.map(|(key, out)| Ok((key.to_owned(), node(out, txn, depth)?))).collect()
+}
+
+fn children<T: ReadTxn>(list: impl Iterator<Item = XmlOut>, txn: &T, depth: usize) -> Result<Vec<Node>, Unreadable> {
+    list.map(|child| node(out(child), txn, depth)).collect()
+}
+
+/// An XML node as any shared type.
+pub(super) fn out(child: XmlOut) -> Out {
+    match child {
+        XmlOut::Element(element) => Out::YXmlElement(element),
+        XmlOut::Fragment(fragment) => Out::YXmlFragment(fragment),
+        XmlOut::Text(text) => Out::YXmlText(text),
+    }
+}

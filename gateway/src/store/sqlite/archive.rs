@@ -1,0 +1,225 @@
+//! Versions, authors and deletion in SQLite.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sqlx::SqliteConnection;
+
+use super::{SqliteStore, unavailable};
+use crate::history::policy::{ClientId, LastVersion, Past, Written};
+use crate::store::archive::{Archive, Author, DocumentInfo, Packed, VersionInfo, authors_of, pack, unpack};
+use crate::store::{Result, StoreError};
+
+const DOCUMENT: &str = "SELECT id, length(state), rev, created_at, updated_at FROM documents WHERE deleted_at IS NULL";
+const VERSION: &str = "id, name, created_at, authors, bytes";
+
+type DocumentColumns = (String, i64, i64, i64, i64);
+type VersionColumns = (i64, Option<String>, i64, String, i64);
+
+fn document((id, bytes, rev, created_at, updated_at): DocumentColumns) -> DocumentInfo {
+    DocumentInfo { id, bytes, rev, created_at, updated_at }
+}
+
+fn version((id, name, created_at, authors, bytes): VersionColumns) -> Result<VersionInfo> {
+    Ok(VersionInfo { id, name, created_at, authors: clients(&authors)?, bytes })
+}
+
+fn clients(json: &str) -> Result<Vec<ClientId>> {
+    serde_json::from_str(json).map_err(|error| StoreError::Corrupt(format!("a version's authors `{json}`: {error}")))
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    // Lists of numbers.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Writes down whose writing has grown in the row of this `rev`.
+pub(super) async fn note_authors(
+    db: &mut SqliteConnection,
+    document: &str,
+    grown: &[(ClientId, u32)],
+    rev: i64,
+) -> sqlx::Result<()> {
+    if grown.is_empty() {
+        return Ok(());
+    }
+    let query = "INSERT INTO authors (document, client, clock, last_rev) \
+                 SELECT ?, value ->> 0, value ->> 1, ? FROM json_each(?) WHERE true \
+                 ON CONFLICT (document, client) DO UPDATE \
+                 SET clock = excluded.clock, last_rev = excluded.last_rev, last_seen = unixepoch()";
+    sqlx::query(query).bind(document).bind(rev).bind(json(&grown)).execute(db).await.map(drop)
+}
+
+impl SqliteStore {
+    /// The row and the history before a checkpoint. None: no row, or a deleted one.
+    pub(super) async fn past(&self, document: &str) -> Result<Option<Past>> {
+        type Columns = (i64, i64, i64, i64, Option<i64>, Option<i64>, Option<String>);
+        let row: Option<Columns> = sqlx::query_as(
+            "SELECT d.rev, unixepoch(), d.created_at, d.updated_at, v.rev, v.created_at, v.authors \
+             FROM documents d LEFT JOIN versions v ON v.id = (SELECT id FROM versions \
+                 WHERE document = d.id AND name IS NULL ORDER BY id DESC LIMIT 1) \
+             WHERE d.id = ? AND d.deleted_at IS NULL",
+        )
+        .bind(document)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(unavailable)?;
+        let Some((rev, now, created_at, updated_at, version_rev, version_created_at, authors)) = row else {
+            return Ok(None);
+        };
+        let last = match (version_rev, version_created_at, authors) {
+            (Some(rev), Some(created_at), Some(authors)) => {
+                Some(LastVersion { rev, created_at, authors: clients(&authors)? })
+            }
+            _ => None,
+        };
+        let written: Vec<(i64, u32, i64)> =
+            sqlx::query_as("SELECT client, clock, last_rev FROM authors WHERE document = ?")
+                .bind(document)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(unavailable)?;
+        let written = written
+            .into_iter()
+            .map(|(client, clock, last_rev)| Written { client: client.cast_unsigned(), clock, last_rev })
+            .collect();
+        Ok(Some(Past { rev, now, created_at, updated_at, last, written }))
+    }
+
+    /// The row's state, ready to become a version. If the row is another one by now, the compare-and-set fails and
+    /// this goes with it.
+    pub(super) async fn pack_row(&self, document: &str) -> Result<Packed> {
+        let query = sqlx::query_as("SELECT state FROM documents WHERE id = ?").bind(document);
+        let (state,): (Vec<u8>,) = query.fetch_one(&self.pool).await.map_err(unavailable)?;
+        pack(state.into()).await
+    }
+
+    /// Keeps the row of `rev` as an automatic version, and no more of those than the policy allows.
+    pub(super) async fn keep(
+        &self,
+        db: &mut SqliteConnection,
+        document: &str,
+        rev: i64,
+        created_at: i64,
+        authors: &[ClientId],
+        packed: Packed,
+    ) -> sqlx::Result<()> {
+        sqlx::query(
+            "INSERT INTO versions (document, rev, created_at, authors, bytes, state) VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(document)
+        .bind(rev)
+        .bind(created_at)
+        .bind(json(&authors))
+        .bind(packed.bytes)
+        .bind(packed.compressed)
+        .execute(&mut *db)
+        .await?;
+        sqlx::query(
+            "DELETE FROM versions WHERE document = ?1 AND name IS NULL AND id <= \
+             (SELECT id FROM versions WHERE document = ?1 AND name IS NULL ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        )
+        .bind(document)
+        .bind(self.policy.keep)
+        .execute(db)
+        .await
+        .map(drop)
+    }
+}
+
+#[async_trait]
+impl Archive for SqliteStore {
+    async fn documents(&self, after: &str, limit: u32) -> Result<Vec<DocumentInfo>> {
+        let query = format!("{DOCUMENT} AND id > ? ORDER BY id LIMIT ?");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(after).bind(limit);
+        let rows: Vec<DocumentColumns> = query.fetch_all(&self.pool).await.map_err(unavailable)?;
+        Ok(rows.into_iter().map(document).collect())
+    }
+
+    async fn document(&self, id: &str) -> Result<Option<DocumentInfo>> {
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(format!("{DOCUMENT} AND id = ?"))).bind(id);
+        let row: Option<DocumentColumns> = query.fetch_optional(&self.pool).await.map_err(unavailable)?;
+        Ok(row.map(document))
+    }
+
+    async fn delete(&self, document: &str) -> Result<bool> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+        let done = sqlx::query(
+            "INSERT INTO documents (id, state, rev, deleted_at) VALUES (?, x'', 1, unixepoch()) \
+             ON CONFLICT (id) DO UPDATE SET state = x'', epoch = NULL, n = NULL, rev = rev + 1, \
+             updated_at = unixepoch(), deleted_at = unixepoch() WHERE deleted_at IS NULL",
+        )
+        .bind(document)
+        .execute(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
+        for query in ["DELETE FROM versions WHERE document = ?", "DELETE FROM authors WHERE document = ?"] {
+            sqlx::query(query).bind(document).execute(&mut *transaction).await.map_err(unavailable)?;
+        }
+        transaction.commit().await.map_err(unavailable)?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    async fn revive(&self, document: &str) -> Result<bool> {
+        let query = sqlx::query("DELETE FROM documents WHERE id = ? AND deleted_at IS NOT NULL").bind(document);
+        Ok(query.execute(&self.pool).await.map_err(unavailable)?.rows_affected() == 1)
+    }
+
+    async fn versions(&self, document: &str, before: i64, limit: u32) -> Result<Vec<VersionInfo>> {
+        let query = format!("SELECT {VERSION} FROM versions WHERE document = ? AND id < ? ORDER BY id DESC LIMIT ?");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(document).bind(before).bind(limit);
+        let rows: Vec<VersionColumns> = query.fetch_all(&self.pool).await.map_err(unavailable)?;
+        rows.into_iter().map(version).collect()
+    }
+
+    async fn version(&self, document: &str, id: i64) -> Result<Option<(VersionInfo, Bytes)>> {
+        let query = format!("SELECT {VERSION}, state FROM versions WHERE document = ? AND id = ?");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(document).bind(id);
+        let row: Option<(i64, Option<String>, i64, String, i64, Vec<u8>)> =
+            query.fetch_optional(&self.pool).await.map_err(unavailable)?;
+        let Some((id, name, created_at, authors, bytes, state)) = row else { return Ok(None) };
+        let version = version((id, name, created_at, authors, bytes))?;
+        let state = unpack(&version, state).await?;
+        Ok(Some((version, state)))
+    }
+
+    async fn name_version(&self, document: &str, name: &str, state: Bytes) -> Result<Option<VersionInfo>> {
+        let Some(past) = self.past(document).await? else { return Ok(None) };
+        let (rev, authors, packed) = (past.rev, authors_of(past, state.clone()).await?, pack(state).await?);
+        let query = format!(
+            "INSERT INTO versions (document, rev, name, created_at, authors, bytes, state) \
+             SELECT id, ?, ?, unixepoch(), ?, ?, ? FROM documents WHERE id = ? AND deleted_at IS NULL \
+             RETURNING {VERSION}"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(rev).bind(name).bind(json(&authors));
+        let query = query.bind(packed.bytes).bind(packed.compressed).bind(document);
+        let row: Option<VersionColumns> = query.fetch_optional(&self.pool).await.map_err(unavailable)?;
+        row.map(version).transpose()
+    }
+
+    async fn authors(&self, document: &str) -> Result<Vec<Author>> {
+        let query = "SELECT client, user_name, first_seen, last_seen FROM authors WHERE document = ? \
+                     ORDER BY last_rev DESC, client";
+        let rows: Vec<(i64, Option<String>, i64, i64)> =
+            sqlx::query_as(query).bind(document).fetch_all(&self.pool).await.map_err(unavailable)?;
+        let author = |(client, user, first_seen, last_seen): (i64, Option<String>, i64, i64)| Author {
+            client: client.cast_unsigned(),
+            user,
+            first_seen,
+            last_seen,
+        };
+        Ok(rows.into_iter().map(author).collect())
+    }
+
+    async fn tidy(&self) -> Result<u64> {
+        let mut gone = 0;
+        for (query, time) in [
+            ("DELETE FROM versions WHERE name IS NULL AND made_at < unixepoch() - ?", self.policy.keep_for),
+            ("DELETE FROM documents WHERE deleted_at < unixepoch() - ?", self.policy.tombstone),
+        ] {
+            let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+            let done = sqlx::query(query).bind(seconds).execute(&self.pool).await.map_err(unavailable)?;
+            gone += done.rows_affected();
+        }
+        Ok(gone)
+    }
+}
