@@ -143,7 +143,7 @@ async fn open(storage: &Storage) -> Result<(Log, Arc<dyn Store>)> {
     };
     let log = match &storage.log {
         LogBackend::Sqlite(path) => Log::Sqlite(SqliteLog::open(path).await?),
-        LogBackend::Redis(url) => Log::Redis { url: url.clone() },
+        LogBackend::Redis(source) => Log::Redis(source.clone()),
     };
     Ok((log, store))
 }

@@ -23,7 +23,7 @@ use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use self::state::Shared;
-use crate::bus::redis::RedisBus;
+use crate::bus::redis::{RedisBus, RedisSource};
 use crate::bus::sqlite::SqliteLog;
 use crate::bus::{Bus, Events};
 use crate::metrics::Metrics;
@@ -45,7 +45,7 @@ mod wakes;
 #[derive(Clone)]
 pub enum Log {
     Sqlite(SqliteLog),
-    Redis { url: String },
+    Redis(RedisSource),
 }
 
 impl Log {
@@ -53,7 +53,7 @@ impl Log {
     fn bus(&self, events: Events) -> Result<Arc<dyn Bus>> {
         Ok(match self {
             Self::Sqlite(log) => Arc::new(log.for_shard(events)),
-            Self::Redis { url } => Arc::new(RedisBus::connect(url, events).context("--redis-url")?),
+            Self::Redis(source) => Arc::new(RedisBus::connect(source.clone(), events).context("--redis-url")?),
         })
     }
 }

@@ -6,22 +6,27 @@
 //!
 //! - `names`: keys and channels
 //! - `wire`: what is published
+//! - `source`, `address`: where the server is: the URL, its file, the certificates
+//! - `sentinel`: which server is the primary now
 //! - `link`: the connection
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, Value};
+use redis::{FromRedisValue, Value};
 
 use self::link::{CallError, Link};
 use self::names::Names;
+pub use self::source::{RedisSource, RedisUrl};
 use super::{Bus, BusError, Events, Result};
 use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure};
 
+mod address;
 mod link;
 mod names;
+mod sentinel;
+mod source;
 mod wire;
 
 /// How long a log stays after all of it is in the database.
@@ -36,21 +41,15 @@ pub struct RedisBus {
 
 impl RedisBus {
     /// Connects in the background, on the current runtime, and again whenever the connection is lost;
-    /// `Event::Connected` says when. `url`: `redis://[user][:password@]host[:port][/db]`, or `rediss://` for TLS.
+    /// `Event::Connected` says when. A URL as text is a source too; `redis/address.rs` has its forms.
     ///
     /// # Errors
-    /// Only for a URL that is none.
-    pub fn connect(url: &str, events: Events) -> Result<Self> {
-        // The URL is not in the message: it may hold a password.
-        let invalid = |error| BusError::Unavailable(format!("the Redis URL is not valid: {error}"));
-        let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(5));
-        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-        let info = url.into_connection_info().map_err(invalid)?.set_tcp_settings(tcp);
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let info = info.set_redis_settings(settings);
-        let client = Client::open(info).map_err(invalid)?;
+    /// Only for a URL that is none or a file that cannot be read now.
+    pub fn connect(source: impl Into<RedisSource>, events: Events) -> Result<Self> {
+        let source = source.into();
+        source.check()?;
         let instance = rand::random();
-        Ok(Self { link: Link::start(client, events, instance), instance, covered_ttl: COVERED_TTL })
+        Ok(Self { link: Link::start(source, events, instance), instance, covered_ttl: COVERED_TTL })
     }
 
     /// Sets how long a log stays after all of it is in the database. Must be longer than the database's replication

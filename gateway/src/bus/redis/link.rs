@@ -3,10 +3,13 @@
 //! RESP3: commands and subscriptions share it, so a READ is never answered on a connection whose subscriptions are
 //! gone (that would leave a room joined and deaf), and an append's answer and notice wake the shard once. This task
 //! alone sends events, so no event of an old generation comes after its `Disconnected`.
+//!
+//! Each connection is made anew from what the URL's file and the sentinels say then. With sentinels the server must
+//! call itself the primary, at the connection and every second after it.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand::Rng;
@@ -15,7 +18,10 @@ use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, Redis
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
+use super::address::Address;
 use super::names::{self, Names};
+use super::sentinel::{self, Server};
+use super::source::{Loaded, RedisSource};
 use super::wire::{self, Notice};
 use crate::bus::{BusError, Event, Events};
 use crate::room::log::{Entry, Position};
@@ -25,6 +31,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the connection is asked whether it still lives. Answers come in order, so a ping stands for every call
 /// before it and no call needs a timer of its own: it ends at the latest after this time and the time-out.
 const PING_EVERY: Duration = Duration::from_secs(1);
+/// How often the sentinels are asked whether another server is the primary by now. One that a partition has cut off
+/// from them, and not from us, calls itself the primary for ever.
+const ASK_EVERY: Duration = Duration::from_secs(10);
 const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
 
 const FUNCTIONS: &str = include_str!("functions.lua");
@@ -80,14 +89,11 @@ impl Live {
         self.call(async move { redis::cmd("PING").query_async::<Value>(&mut connection).await }).await.map(drop)
     }
 
-    /// Returns when the connection no longer answers. It can die without a word.
-    async fn watch(&self) {
-        loop {
-            tokio::time::sleep(PING_EVERY).await;
-            if !matches!(tokio::time::timeout(ANSWER_TIMEOUT, self.ping()).await, Ok(Ok(()))) {
-                return;
-            }
-        }
+    /// Whether the server takes itself for a primary.
+    async fn is_primary(&self) -> Result<bool, CallError> {
+        let mut connection = self.connection.clone();
+        let role: Vec<Value> = self.call(async move { redis::cmd("ROLE").query_async(&mut connection).await }).await?;
+        Ok(matches!(role.first(), Some(Value::BulkString(role)) if role == b"master"))
     }
 }
 
@@ -138,11 +144,11 @@ pub(super) struct Link {
 
 impl Link {
     /// Starts the task on the current runtime. `instance` names this bus in what it publishes.
-    pub(super) fn start(client: Client, events: Events, instance: u64) -> Self {
+    pub(super) fn start(source: RedisSource, events: Events, instance: u64) -> Self {
         let link = Self { live: Arc::default(), stop: CancellationToken::new() };
         let (live, stop) = (link.live.clone(), link.stop.clone());
         tokio::spawn(async move {
-            stop.run_until_cancelled(keep_up(client, events, instance, live)).await;
+            stop.run_until_cancelled(keep_up(source, events, instance, live)).await;
         });
         link
     }
@@ -161,27 +167,27 @@ impl Drop for Link {
     }
 }
 
-async fn keep_up(client: Client, events: Events, instance: u64, slot: Arc<Mutex<Option<Live>>>) {
+async fn keep_up(source: RedisSource, events: Events, instance: u64, slot: Arc<Mutex<Option<Live>>>) {
     let mut generation = 0;
     let mut pause = BACKOFF.start;
     loop {
-        match connect(&client, generation + 1).await {
-            Ok((live, messages)) => {
+        match connect(&source, generation + 1).await {
+            Ok(Connected { live, messages, watch }) => {
                 generation += 1;
                 pause = BACKOFF.start;
-                tracing::info!(generation, "connected to Redis");
+                tracing::info!(generation, server = %watch.server, "connected to Redis");
                 // First the slot, then the event: whoever hears it may call at once.
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
                 send(&events, Event::Connected { generation });
-                tokio::select! {
-                    () = hear(&live, messages, &events, instance) => {}
-                    () = live.watch() => {}
-                    () = live.broken.cancelled() => {}
-                }
+                let reason = tokio::select! {
+                    () = hear(&live, messages, &events, instance) => "it was cut off",
+                    reason = watch.run(&live, &source) => reason,
+                    () = live.broken.cancelled() => "a call found out",
+                };
                 live.broken.cancel();
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 send(&events, Event::Disconnected { generation });
-                tracing::warn!(generation, "the connection to Redis is gone; connecting again");
+                tracing::warn!(generation, reason, "the connection to Redis is gone; connecting again");
             }
             Err(error) => tracing::warn!(%error, "cannot connect to Redis; trying again"),
         }
@@ -191,7 +197,45 @@ async fn keep_up(client: Client, events: Events, instance: u64, slot: Arc<Mutex<
     }
 }
 
-async fn connect(client: &Client, generation: u64) -> Result<(Live, UnboundedReceiver<PushInfo>), BusError> {
+/// A new connection and what belongs to it.
+struct Connected {
+    live: Live,
+    messages: UnboundedReceiver<PushInfo>,
+    watch: Watch,
+}
+
+/// Connects to the server that is the right one now.
+async fn connect(source: &RedisSource, generation: u64) -> Result<Connected, BusError> {
+    let loaded = source.load()?;
+    let (sentinels, name, template) = match &loaded.address {
+        Address::Standalone(info) => {
+            let client = loaded.client(info.clone()).map_err(CallError::other)?;
+            let (live, messages) = connect_to(&client, generation, false).await?;
+            let server = info.addr().to_string();
+            return Ok(Connected { live, messages, watch: Watch { loaded, server, named: None } });
+        }
+        Address::Sentinel { sentinels, name, primary } => (sentinels, name, primary),
+    };
+    let mut problem = format!("no sentinel says which server is the primary of {name}");
+    for named in sentinel::ask(&loaded, sentinels, name).await {
+        let info = sentinel::connection_info(template, &named);
+        let server = info.addr().to_string();
+        let client = loaded.client(info).map_err(CallError::other)?;
+        match connect_to(&client, generation, true).await {
+            Ok((live, messages)) => {
+                return Ok(Connected { live, messages, watch: Watch { loaded, server, named: Some(named) } });
+            }
+            Err(error) => problem = format!("{server}: {error}"),
+        }
+    }
+    Err(BusError::Unavailable(problem))
+}
+
+async fn connect_to(
+    client: &Client,
+    generation: u64,
+    must_be_primary: bool,
+) -> Result<(Live, UnboundedReceiver<PushInfo>), BusError> {
     let (pushes, messages) = unbounded_channel();
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(ANSWER_TIMEOUT))
@@ -201,6 +245,9 @@ async fn connect(client: &Client, generation: u64) -> Result<(Live, UnboundedRec
         let connection =
             client.get_multiplexed_async_connection_with_config(&config).await.map_err(CallError::other)?;
         let live = Live { generation, connection, broken: CancellationToken::new() };
+        if must_be_primary && !live.is_primary().await? {
+            return Err(CallError::other("the sentinels say that this is the primary, and it says that it is not"));
+        }
         live.load_functions().await?;
         Result::<_, CallError>::Ok(live)
     };
@@ -208,6 +255,53 @@ async fn connect(client: &Client, generation: u64) -> Result<(Live, UnboundedRec
         Ok(Ok(live)) => Ok((live, messages)),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(BusError::Unavailable(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))),
+    }
+}
+
+/// Finds out when a connection is no good any more: it can die, or stop to be the right one, without a word.
+struct Watch {
+    loaded: Loaded,
+    server: String,
+    /// What the sentinels called the server; None: there are none.
+    named: Option<Server>,
+}
+
+impl Watch {
+    /// Returns the reason why the connection should end.
+    async fn run(&self, live: &Live, source: &RedisSource) -> &'static str {
+        let mut asked = Instant::now();
+        loop {
+            tokio::time::sleep(PING_EVERY).await;
+            if source.has_changed(&self.loaded) {
+                return "the URL's file has another one";
+            }
+            let asks = async {
+                match &self.named {
+                    Some(_) => live.is_primary().await,
+                    None => live.ping().await.map(|()| true),
+                }
+            };
+            match tokio::time::timeout(ANSWER_TIMEOUT, asks).await {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => return "the server is no longer the primary",
+                Ok(Err(_)) | Err(_) => return "it does not answer",
+            }
+            if asked.elapsed() >= ASK_EVERY {
+                if self.is_deposed().await {
+                    return "the sentinels have another primary";
+                }
+                asked = Instant::now();
+            }
+        }
+    }
+
+    /// Whether sentinels name a primary, and none of them ours.
+    async fn is_deposed(&self) -> bool {
+        let (Address::Sentinel { sentinels, name, .. }, Some(ours)) = (&self.loaded.address, &self.named) else {
+            return false;
+        };
+        let named = sentinel::ask(&self.loaded, sentinels, name).await;
+        !named.is_empty() && !named.contains(ours)
     }
 }
 
