@@ -6,4 +6,5 @@ mod draining;
 mod editing;
 mod gateway_process;
 mod http;
+mod redis_failover;
 mod two_gateways;
