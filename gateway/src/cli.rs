@@ -36,9 +36,9 @@ pub struct Args {
     /// Directory of the embedded storage. Made if it is missing.
     #[arg(long, env = "EDITORCLUSTER_DATA_DIR", default_value = "./data", value_name = "DIR")]
     pub data_dir: PathBuf,
-    /// The Redis (7 or later) or Valkey that holds the documents' logs: redis://[user][:password@]host[:port][/db], or
-    /// redis+sentinel://[user][:password@]host:port,.../name[/db]; rediss:// and rediss+sentinel:// are TLS. Without it
-    /// the log is embedded. This or --redis-url-file is required with --target socket.
+    /// The Redis (7 or later) or Valkey that holds the documents' logs: redis://[user][:password@]host[:port][/db],
+    /// redis+sentinel://[user][:password@]host:port,.../name[/db] or redis+cluster://[user][:password@]host:port,...;
+    /// rediss instead of redis is TLS. Without it the log is embedded. This or --redis-url-file is required with --target socket.
     #[arg(long, env = "EDITORCLUSTER_REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: Option<String>,
     /// A file that holds what --redis-url would. When it changes, the gateway connects anew.

@@ -8,6 +8,7 @@
 //! - `wire`: what is published
 //! - `source`, `address`: where the server is: the URL, its file, the certificates
 //! - `sentinel`: which server is the primary now
+//! - `cluster`: which server has a document
 //! - `link`: the connection
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ use super::{Bus, BusError, Events, Result};
 use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure};
 
 mod address;
+mod cluster;
 mod link;
 mod names;
 mod sentinel;
@@ -63,18 +65,19 @@ impl RedisBus {
     /// which did not run, is made again.
     async fn function<T: FromRedisValue>(&self, name: &str, names: &Names, args: &[&[u8]]) -> Result<T> {
         let live = self.link.live()?;
+        let connection = live.connection(names)?;
         let mut call = redis::cmd("FCALL");
         call.arg(name).arg(2).arg(&names.stream).arg(&names.head);
         for arg in args {
             call.arg(*arg);
         }
         let run = || async {
-            let mut connection = live.connection.clone();
+            let mut connection = connection.clone();
             live.call(async { call.query_async::<Value>(&mut connection).await }).await
         };
         let value = match run().await {
             Err(CallError::FunctionMissing) => {
-                live.load_functions().await?;
+                live.load_functions(names).await?;
                 run().await
             }
             result => result,
@@ -84,9 +87,10 @@ impl RedisBus {
 
     async fn publish(&self, document: &str, payload: Vec<u8>) -> Result<()> {
         let live = self.link.live()?;
-        let mut connection = live.connection.clone();
+        let names = Names::of(document);
+        let mut connection = live.connection(&names)?;
         let mut publish = redis::cmd("PUBLISH");
-        publish.arg(Names::of(document).awareness).arg(payload);
+        publish.arg(names.awareness).arg(payload);
         live.call(async move { publish.query_async::<Value>(&mut connection).await }).await?;
         Ok(())
     }
@@ -105,7 +109,7 @@ impl Bus for RedisBus {
     async fn subscribe(&self, document: &str) -> Result<u64> {
         let live = self.link.live()?;
         let names = Names::of(document);
-        let mut connection = live.connection.clone();
+        let mut connection = live.connection(&names)?;
         live.call(async move { connection.subscribe(&[names.log, names.awareness]).await }).await?;
         Ok(live.generation)
     }
@@ -113,7 +117,7 @@ impl Bus for RedisBus {
     async fn unsubscribe(&self, document: &str) -> Result<()> {
         let live = self.link.live()?;
         let names = Names::of(document);
-        let mut connection = live.connection.clone();
+        let mut connection = live.connection(&names)?;
         live.call(async move { connection.unsubscribe(&[names.log, names.awareness]).await }).await?;
         Ok(())
     }

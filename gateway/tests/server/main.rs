@@ -6,5 +6,6 @@ mod draining;
 mod editing;
 mod gateway_process;
 mod http;
+mod redis_cluster;
 mod redis_failover;
 mod two_gateways;

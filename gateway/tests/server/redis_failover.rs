@@ -16,14 +16,14 @@ use crate::client::Client;
 use crate::gateway_process::{DEADLINE, eventually, get, start};
 
 /// Nothing is checkpointed before the drain: what the tests see in the log, the log has kept.
-async fn pod(redis: &str, postgres: &Postgres) -> Running {
+pub(crate) async fn pod(redis: &str, postgres: &Postgres) -> Running {
     let flags = ["--target", "socket", "--redis-url", redis, "--database-url", &postgres.url(), "--settle", "0s"];
     let gateway = start(&[&flags[..], &["--checkpoint-after", "1h"]].concat()).await;
     eventually("it is ready", async || get(gateway.admin_addr, "/readyz").await.status == 200).await;
     gateway
 }
 
-fn acknowledged(client: &Client, update: &Bytes) -> bool {
+pub(crate) fn acknowledged(client: &Client, update: &Bytes) -> bool {
     client.heard.iter().any(|message| matches!(message, Message::Update(echo) if echo == update))
 }
 
@@ -46,7 +46,7 @@ fn text_of(reply: &ReadReply) -> String {
 }
 
 /// Both have all of it, and so has a gateway that starts when they are gone.
-async fn all_agree(redis: &str, postgres: &Postgres, pods: [Running; 2], mut ann: Client, mut bob: Client) {
+pub(crate) async fn all_agree(redis: &str, postgres: &Postgres, pods: [Running; 2], mut ann: Client, mut bob: Client) {
     let text = ann.text();
     bob.until_text(&text).await;
     let [left, right] = pods;

@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `redis://[user][:password@]host[:port][/db]` | one server, or the primary behind one name |
 //! | `redis+sentinel://[user][:password@]host[:port],.../name[/db]` | sentinels that know the primary called `name` |
+//! | `redis+cluster://[user][:password@]host[:port],...` | servers of a cluster, any of them |
 //!
-//! `rediss` instead of `redis` is TLS, to the sentinels as well. User, password and database are the primary's; the
+//! `rediss` instead of `redis` is TLS, to all of them. User, password and database are the primary's; the
 //! sentinels' own are `?sentinel-user=` and `&sentinel-password=`, percent-encoded.
 
 use percent_encoding::percent_decode_str;
@@ -14,8 +15,10 @@ use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnection
 use std::time::Duration;
 
 const SENTINEL_PORT: u16 = 26379;
-const FORMS: &str = "write redis://[user][:password@]host[:port][/db] or \
-                     redis+sentinel://[user][:password@]host:port,.../name[/db]; rediss:// and rediss+sentinel:// are TLS";
+const REDIS_PORT: u16 = 6379;
+const FORMS: &str = "write redis://[user][:password@]host[:port][/db], \
+                     redis+sentinel://[user][:password@]host:port,.../name[/db] or \
+                     redis+cluster://[user][:password@]host:port,...; rediss instead of redis is TLS";
 
 /// Where the log's server is.
 #[derive(Clone)]
@@ -27,6 +30,11 @@ pub(super) enum Address {
         /// How to speak with the primary; its host and port are for the sentinels to say.
         primary: ConnectionInfo,
     },
+    Cluster {
+        seeds: Vec<ConnectionInfo>,
+        /// How to speak with any of the servers.
+        template: ConnectionInfo,
+    },
 }
 
 /// Reads a URL. The error says what is wrong and never holds the URL, which may hold a password.
@@ -37,6 +45,8 @@ pub(super) fn parse(url: &str) -> Result<Address, String> {
         "redis" | "rediss" => Ok(Address::Standalone(server(url)?)),
         "redis+sentinel" => sentinel("redis", rest),
         "rediss+sentinel" => sentinel("rediss", rest),
+        "redis+cluster" => cluster("redis", rest),
+        "rediss+cluster" => cluster("rediss", rest),
         _ => Err(format!("its scheme is unknown: {FORMS}")),
     }
 }
@@ -69,6 +79,18 @@ fn sentinel(scheme: &str, rest: &str) -> Result<Address, String> {
     // Any host will do here: only what stands around it is kept.
     let primary = server(&format!("{scheme}://{user}{}primary/{database}", if user.is_empty() { "" } else { "@" }))?;
     Ok(Address::Sentinel { sentinels, name: decode(name)?, primary })
+}
+
+fn cluster(scheme: &str, rest: &str) -> Result<Address, String> {
+    let (user, hosts) = rest.rsplit_once('@').map_or(("", rest), |(user, hosts)| (user, hosts));
+    if hosts.trim_end_matches('/').contains(['/', '?']) {
+        return Err(format!("a cluster has no databases, so nothing stands behind the servers: {FORMS}"));
+    }
+    let at = if user.is_empty() { "" } else { "@" };
+    let server = |host: &str| server(&format!("{scheme}://{user}{at}{}", with_port(host, REDIS_PORT)));
+    let seeds: Vec<_> = hosts.trim_end_matches('/').split(',').map(server).collect::<Result<_, _>>()?;
+    let template = seeds.first().cloned().ok_or_else(|| FORMS.to_owned())?;
+    Ok(Address::Cluster { seeds, template })
 }
 
 /// User and password for the sentinels themselves.
@@ -105,7 +127,7 @@ mod tests {
                 let addresses = sentinels.iter().map(|sentinel| sentinel.addr().to_string()).collect();
                 (addresses, name, primary, sentinels)
             }
-            Ok(Address::Standalone(_)) => panic!("a single server"),
+            Ok(_) => panic!("no sentinels"),
             Err(error) => panic!("{error}"),
         }
     }
@@ -145,6 +167,15 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_is_known_by_any_of_its_servers() {
+        let Ok(Address::Cluster { seeds, template }) = parse("rediss+cluster://:p@one,two:7000/") else { panic!() };
+        let addresses: Vec<_> = seeds.iter().map(|seed| seed.addr().to_string()).collect();
+        assert_eq!(addresses, ["one:6379", "two:7000"]);
+        assert_eq!(template.redis_settings().password(), Some("p"));
+        assert!(matches!(template.addr(), redis::ConnectionAddr::TcpTls { .. }));
+    }
+
+    #[test]
     fn a_refusal_says_what_to_write_and_not_what_was_written() {
         let wrong = [
             ("host:6379", "no URL"),
@@ -153,6 +184,8 @@ mod tests {
             ("redis+sentinel://:secret@one,two", "call the primary"),
             ("redis+sentinel://:secret@one:port/main", "redis+sentinel://"),
             ("redis+sentinel://:secret@/main", "redis+sentinel://"),
+            ("redis+cluster://:secret@one/1", "no databases"),
+            ("redis+cluster://", "redis+cluster://"),
             ("redis+sentinel://one/main?password=secret", "sentinel-password"),
             ("redis+sentinel://one/main?sentinel-password=%ff", "UTF-8"),
         ];

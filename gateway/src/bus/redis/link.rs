@@ -5,20 +5,22 @@
 //! alone sends events, so no event of an old generation comes after its `Disconnected`.
 //!
 //! Each connection is made anew from what the URL's file and the sentinels say then. With sentinels the server must
-//! call itself the primary, at the connection and every second after it.
+//! call itself the primary, at the connection and every second after it. For a cluster see `cluster`.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::future::try_join_all;
 use rand::Rng;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, RedisResult, Value};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use redis::{AsyncConnectionConfig, ConnectionInfo, PushInfo, PushKind, RedisError, RedisResult, Value};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
+use super::cluster::{self, Cluster};
 use super::names::{self, Names};
 use super::sentinel::{self, Server};
 use super::source::{Loaded, RedisSource};
@@ -38,13 +40,19 @@ const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(100)..Duration:
 
 const FUNCTIONS: &str = include_str!("functions.lua");
 
-/// The connection of one generation.
+/// The connection of one generation, or those to all primaries of a cluster.
 #[derive(Clone)]
 pub(super) struct Live {
     pub(super) generation: u64,
-    pub(super) connection: MultiplexedConnection,
+    servers: Servers,
     /// Cancelled by whoever finds out that the connection is no good.
     broken: CancellationToken,
+}
+
+#[derive(Clone)]
+enum Servers {
+    One(MultiplexedConnection),
+    Cluster(Arc<Cluster>),
 }
 
 impl Live {
@@ -58,43 +66,73 @@ impl Live {
             if is_function_missing(&error) {
                 return CallError::FunctionMissing;
             }
-            if ends_connection(&error) {
+            if !cluster::is_on_its_way(&error) && ends_connection(&error) {
                 self.broken.cancel();
             }
             CallError::other(error)
         })
     }
 
-    /// Puts the log's functions into the server.
-    pub(super) async fn load_functions(&self) -> Result<(), CallError> {
-        let mut connection = self.connection.clone();
-        let mut load = redis::cmd("FUNCTION");
-        load.arg("LOAD").arg("REPLACE").arg(FUNCTIONS);
-        self.call(async move { load.query_async::<Value>(&mut connection).await }).await.map(drop)
+    /// The connection for a document's commands and subscription.
+    pub(super) fn connection(&self, names: &Names) -> Result<MultiplexedConnection, BusError> {
+        match &self.servers {
+            Servers::One(connection) => Ok(connection.clone()),
+            Servers::Cluster(cluster) => cluster.connection(names.tag()).cloned(),
+        }
     }
 
-    async fn fetch(&self, document: &str, position: Position) -> Result<Option<Bytes>, CallError> {
-        let mut connection = self.connection.clone();
+    /// Puts the log's functions into the server that has the document.
+    pub(super) async fn load_functions(&self, names: &Names) -> Result<(), BusError> {
+        let mut connection = self.connection(names)?;
+        Ok(self.call(async move { load_functions(&mut connection).await }).await?)
+    }
+
+    async fn fetch(&self, document: &str, position: Position) -> Result<Option<Bytes>, BusError> {
+        let names = Names::of(document);
+        let mut connection = self.connection(&names)?;
         let id = format!("{}-{}", position.epoch, position.n);
         let mut range = redis::cmd("XRANGE");
-        range.arg(Names::of(document).stream).arg(&id).arg(&id);
+        range.arg(names.stream).arg(&id).arg(&id);
         let found: Vec<(Value, (Value, Vec<u8>))> =
             self.call(async move { range.query_async(&mut connection).await }).await?;
         Ok(found.into_iter().next().map(|(_, (_, update))| Bytes::from(update)))
     }
 
-    /// Whether the server answers.
-    pub(super) async fn ping(&self) -> Result<(), CallError> {
-        let mut connection = self.connection.clone();
-        self.call(async move { redis::cmd("PING").query_async::<Value>(&mut connection).await }).await.map(drop)
+    fn all(&self) -> &[MultiplexedConnection] {
+        match &self.servers {
+            Servers::One(connection) => std::slice::from_ref(connection),
+            Servers::Cluster(cluster) => &cluster.connections,
+        }
     }
 
-    /// Whether the server takes itself for a primary.
-    async fn is_primary(&self) -> Result<bool, CallError> {
-        let mut connection = self.connection.clone();
-        let role: Vec<Value> = self.call(async move { redis::cmd("ROLE").query_async(&mut connection).await }).await?;
-        Ok(matches!(role.first(), Some(Value::BulkString(role)) if role == b"master"))
+    /// Whether every server answers.
+    pub(super) async fn ping(&self) -> Result<(), CallError> {
+        let pings = self.all().iter().cloned().map(|mut connection| async move {
+            self.call(async { redis::cmd("PING").query_async::<Value>(&mut connection).await }).await.map(drop)
+        });
+        try_join_all(pings).await.map(drop)
     }
+
+    /// Whether every server takes itself for a primary.
+    async fn are_primaries(&self) -> Result<bool, CallError> {
+        let roles = self
+            .all()
+            .iter()
+            .cloned()
+            .map(|mut connection| async move { self.call(async { is_primary(&mut connection).await }).await });
+        Ok(try_join_all(roles).await?.into_iter().all(|is_primary| is_primary))
+    }
+}
+
+async fn load_functions(connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    let mut load = redis::cmd("FUNCTION");
+    load.arg("LOAD").arg("REPLACE").arg(FUNCTIONS);
+    load.query_async::<Value>(connection).await.map(drop)
+}
+
+async fn is_primary(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+    let role: Vec<Value> = redis::cmd("ROLE").query_async(connection).await?;
+    Ok(matches!(role.first(), Some(Value::BulkString(role)) if role == b"master"))
 }
 
 /// Why a call failed.
@@ -126,8 +164,8 @@ fn is_function_missing(error: &RedisError) -> bool {
 
 fn ends_connection(error: &RedisError) -> bool {
     // Answers of a server that is not, or no longer, the primary that we want to talk to.
-    const WRONG_SERVER: [&str; 8] =
-        ["READONLY", "MOVED", "ASK", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "NOREPLICAS"];
+    const WRONG_SERVER: [&str; 7] =
+        ["READONLY", "MOVED", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "NOREPLICAS"];
     error.is_io_error()
         || error.is_timeout()
         || error.is_connection_dropped()
@@ -174,7 +212,7 @@ async fn keep_up(source: RedisSource, events: Events, instance: u64, slot: Arc<M
         match connect(&source, generation + 1).await {
             Ok(Connected { live, messages, watch }) => {
                 generation += 1;
-                pause = BACKOFF.start;
+                let since = Instant::now();
                 tracing::info!(generation, server = %watch.server, "connected to Redis");
                 // First the slot, then the event: whoever hears it may call at once.
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
@@ -188,6 +226,10 @@ async fn keep_up(source: RedisSource, events: Events, instance: u64, slot: Arc<M
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 send(&events, Event::Disconnected { generation });
                 tracing::warn!(generation, reason, "the connection to Redis is gone; connecting again");
+                // A cluster whose slots move one after the other must not make the rooms join all the time.
+                if since.elapsed() >= BACKOFF.end {
+                    pause = BACKOFF.start;
+                }
             }
             Err(error) => tracing::warn!(%error, "cannot connect to Redis; trying again"),
         }
@@ -204,63 +246,81 @@ struct Connected {
     watch: Watch,
 }
 
-/// Connects to the server that is the right one now.
-async fn connect(source: &RedisSource, generation: u64) -> Result<Connected, BusError> {
-    let loaded = source.load()?;
-    let (sentinels, name, template) = match &loaded.address {
-        Address::Standalone(info) => {
-            let client = loaded.client(info.clone()).map_err(CallError::other)?;
-            let (live, messages) = connect_to(&client, generation, false).await?;
-            let server = info.addr().to_string();
-            return Ok(Connected { live, messages, watch: Watch { loaded, server, named: None } });
-        }
-        Address::Sentinel { sentinels, name, primary } => (sentinels, name, primary),
-    };
-    let mut problem = format!("no sentinel says which server is the primary of {name}");
-    for named in sentinel::ask(&loaded, sentinels, name).await {
-        let info = sentinel::connection_info(template, &named);
-        let server = info.addr().to_string();
-        let client = loaded.client(info).map_err(CallError::other)?;
-        match connect_to(&client, generation, true).await {
-            Ok((live, messages)) => {
-                return Ok(Connected { live, messages, watch: Watch { loaded, server, named: Some(named) } });
-            }
-            Err(error) => problem = format!("{server}: {error}"),
-        }
+impl Connected {
+    fn new(generation: u64, servers: Servers, messages: UnboundedReceiver<PushInfo>, watch: Watch) -> Self {
+        Self { live: Live { generation, servers, broken: CancellationToken::new() }, messages, watch }
     }
-    Err(BusError::Unavailable(problem))
 }
 
-async fn connect_to(
-    client: &Client,
-    generation: u64,
-    must_be_primary: bool,
-) -> Result<(Live, UnboundedReceiver<PushInfo>), BusError> {
+/// Connects to the server, or the servers, that are the right ones now.
+async fn connect(source: &RedisSource, generation: u64) -> Result<Connected, BusError> {
+    let loaded = source.load()?;
     let (pushes, messages) = unbounded_channel();
+    match &loaded.address {
+        Address::Standalone(info) => {
+            let connection = connect_to(&loaded, info.clone(), &pushes, false).await?;
+            let watch = Watch { server: info.addr().to_string(), loaded, named: None };
+            Ok(Connected::new(generation, Servers::One(connection), messages, watch))
+        }
+        Address::Sentinel { sentinels, name, primary } => {
+            let mut problem = BusError::Unavailable(format!("no sentinel says which server is the primary of {name}"));
+            for named in sentinel::ask(&loaded, sentinels, name).await {
+                let info = sentinel::connection_info(primary, &named);
+                let server = info.addr().to_string();
+                match connect_to(&loaded, info, &pushes, true).await {
+                    Ok(connection) => {
+                        let watch = Watch { loaded, server, named: Some(named) };
+                        return Ok(Connected::new(generation, Servers::One(connection), messages, watch));
+                    }
+                    Err(error) => problem = error,
+                }
+            }
+            Err(problem)
+        }
+        Address::Cluster { seeds, template } => {
+            let map = cluster::ask(&loaded, seeds).await?;
+            let infos = map.primaries.iter().map(|primary| sentinel::connection_info(template, primary));
+            let connections = try_join_all(infos.map(|info| connect_to(&loaded, info, &pushes, true))).await?;
+            let watch = Watch { server: format!("a cluster of {}", connections.len()), loaded, named: None };
+            let cluster = Arc::new(Cluster { map, connections });
+            Ok(Connected::new(generation, Servers::Cluster(cluster), messages, watch))
+        }
+    }
+}
+
+/// A connection to one server, with the log's functions in it.
+async fn connect_to(
+    loaded: &Loaded,
+    info: ConnectionInfo,
+    pushes: &UnboundedSender<PushInfo>,
+    must_be_primary: bool,
+) -> Result<MultiplexedConnection, BusError> {
+    let server = info.addr().to_string();
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(ANSWER_TIMEOUT))
         .set_response_timeout(None)
-        .set_push_sender(pushes);
-    let live = async {
-        let connection =
-            client.get_multiplexed_async_connection_with_config(&config).await.map_err(CallError::other)?;
-        let live = Live { generation, connection, broken: CancellationToken::new() };
-        if must_be_primary && !live.is_primary().await? {
-            return Err(CallError::other("the sentinels say that this is the primary, and it says that it is not"));
+        .set_push_sender(pushes.clone());
+    let connect = async {
+        let mut connection = loaded.client(info)?.get_multiplexed_async_connection_with_config(&config).await?;
+        if must_be_primary && !is_primary(&mut connection).await? {
+            return Ok(None);
         }
-        live.load_functions().await?;
-        Result::<_, CallError>::Ok(live)
+        load_functions(&mut connection).await?;
+        RedisResult::Ok(Some(connection))
     };
-    match tokio::time::timeout(ANSWER_TIMEOUT, live).await {
-        Ok(Ok(live)) => Ok((live, messages)),
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(BusError::Unavailable(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))),
-    }
+    let problem = match tokio::time::timeout(ANSWER_TIMEOUT, connect).await {
+        Ok(Ok(Some(connection))) => return Ok(connection),
+        Ok(Ok(None)) => "it was named as a primary and says that it is none".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()),
+    };
+    Err(BusError::Unavailable(format!("{server}: {problem}")))
 }
 
 /// Finds out when a connection is no good any more: it can die, or stop to be the right one, without a word.
 struct Watch {
     loaded: Loaded,
+    /// For people.
     server: String,
     /// What the sentinels called the server; None: there are none.
     named: Option<Server>,
@@ -276,9 +336,9 @@ impl Watch {
                 return "the URL's file has another one";
             }
             let asks = async {
-                match &self.named {
-                    Some(_) => live.is_primary().await,
-                    None => live.ping().await.map(|()| true),
+                match &self.loaded.address {
+                    Address::Standalone(_) => live.ping().await.map(|()| true),
+                    Address::Sentinel { .. } | Address::Cluster { .. } => live.are_primaries().await,
                 }
             };
             match tokio::time::timeout(ANSWER_TIMEOUT, asks).await {
