@@ -84,7 +84,11 @@ pub trait Bus: Send + Sync {
 
 /// How far a walk through all logs is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor(u64);
+pub struct Cursor {
+    /// The server, if there are several.
+    server: usize,
+    at: u64,
+}
 
 /// A step of such a walk.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -36,10 +36,42 @@ pub struct Args {
     /// Directory of the embedded storage. Made if it is missing.
     #[arg(long, global = true, env = "EDITORCLUSTER_DATA_DIR", default_value = "./data", value_name = "DIR")]
     pub data_dir: PathBuf,
-    /// The Redis (7 or later) that holds the documents' logs: redis://[user][:password@]host[:port][/db], or rediss://
-    /// for TLS. Without it the log is embedded. Required with --target socket.
+    /// The Redis (7 or later) or Valkey that holds the documents' logs: redis://[user][:password@]host[:port][/db],
+    /// redis+sentinel://[user][:password@]host:port,.../name[/db] or redis+cluster://[user][:password@]host:port,...;
+    /// rediss instead of redis is TLS. Without it the log is embedded. This or --redis-url-file is required with --target socket.
     #[arg(long, global = true, env = "EDITORCLUSTER_REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+    /// A file that holds what --redis-url would. When it changes, the gateway connects anew.
+    #[arg(
+        long,
+        global = true,
+        env = "EDITORCLUSTER_REDIS_URL_FILE",
+        value_name = "FILE",
+        conflicts_with = "redis_url"
+    )]
+    pub redis_url_file: Option<PathBuf>,
+    /// The certificates (PEM) that may have signed that of Redis. Default: those of the system. Certificates are read
+    /// anew at every connection.
+    #[arg(long, global = true, env = "EDITORCLUSTER_REDIS_CA_FILE", value_name = "FILE")]
+    pub redis_ca_file: Option<PathBuf>,
+    /// The certificate (PEM) that is shown to Redis.
+    #[arg(
+        long,
+        global = true,
+        env = "EDITORCLUSTER_REDIS_CERT_FILE",
+        value_name = "FILE",
+        requires = "redis_key_file"
+    )]
+    pub redis_cert_file: Option<PathBuf>,
+    /// The key (PEM) of --redis-cert-file.
+    #[arg(
+        long,
+        global = true,
+        env = "EDITORCLUSTER_REDIS_KEY_FILE",
+        value_name = "FILE",
+        requires = "redis_cert_file"
+    )]
+    pub redis_key_file: Option<PathBuf>,
     /// The database that holds the documents: postgres://user:password@host:port/database, or sqlite://FILE. Default:
     /// a SQLite file in --data-dir. Must be postgres:// with --target socket.
     #[arg(long, global = true, env = "EDITORCLUSTER_DATABASE_URL", value_name = "URL", hide_env_values = true)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
+use crate::bus::redis::{RedisSource, RedisUrl};
 use crate::cli::{self, Args};
 use crate::history::policy::Policy;
 use crate::memory;
@@ -37,7 +38,7 @@ pub enum ApiPort {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogBackend {
     Sqlite(PathBuf),
-    Redis(String),
+    Redis(RedisSource),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +163,8 @@ pub(crate) fn storage(args: &Args) -> Result<Option<Storage>> {
     if args.target == Target::Web {
         return Ok(None);
     }
-    if args.target == Target::Socket && args.redis_url.is_none() {
+    let redis = redis(args);
+    if args.target == Target::Socket && redis.is_none() {
         bail!("--target socket needs --redis-url redis://host:6379 (or use --target all for embedded storage)");
     }
     let store = match args.database_url.as_deref() {
@@ -182,9 +184,11 @@ pub(crate) fn storage(args: &Args) -> Result<Option<Storage>> {
             None => bail!("--database-url must begin with postgres:// or sqlite://"),
         },
     };
-    let log = match (&args.redis_url, &store) {
-        (Some(url), _) if url.starts_with("redis://") || url.starts_with("rediss://") => LogBackend::Redis(url.clone()),
-        (Some(_), _) => bail!("--redis-url must begin with redis:// or rediss://"),
+    let log = match (redis, &store) {
+        (Some(source), _) => {
+            source.check()?;
+            LogBackend::Redis(source)
+        }
         // One file: a checkpoint and the log that it covers are lost together or not at all.
         (None, StoreBackend::Sqlite(path)) => LogBackend::Sqlite(path.clone()),
         (None, StoreBackend::Postgres { .. }) => {
@@ -192,6 +196,19 @@ pub(crate) fn storage(args: &Args) -> Result<Option<Storage>> {
         }
     };
     Ok(Some(Storage { log, store }))
+}
+
+fn redis(args: &Args) -> Option<RedisSource> {
+    let url = match (&args.redis_url, &args.redis_url_file) {
+        (Some(url), _) => RedisUrl::Text(url.clone()),
+        (None, Some(file)) => RedisUrl::File(file.clone()),
+        (None, None) => return None,
+    };
+    Some(RedisSource {
+        url,
+        ca_file: args.redis_ca_file.clone(),
+        client_certificate: args.redis_cert_file.clone().zip(args.redis_key_file.clone()),
+    })
 }
 
 fn web_root(asked: Option<&Path>) -> PathBuf {

@@ -164,7 +164,7 @@ pub(crate) async fn open(storage: &Storage, history: Policy) -> Result<(Log, Arc
     };
     let log = match &storage.log {
         LogBackend::Sqlite(path) => Log::Sqlite(SqliteLog::open(path).await?),
-        LogBackend::Redis(url) => Log::Redis { url: url.clone() },
+        LogBackend::Redis(source) => Log::Redis(source.clone()),
     };
     Ok((log, archive))
 }

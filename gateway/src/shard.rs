@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::state::Shared;
 pub use self::vitals::Patience;
-use crate::bus::redis::RedisBus;
+use crate::bus::redis::{RedisBus, RedisSource};
 use crate::bus::sqlite::SqliteLog;
 use crate::bus::{Bus, Events};
 use crate::metrics::Metrics;
@@ -50,7 +50,7 @@ mod wakes;
 #[derive(Clone)]
 pub enum Log {
     Sqlite(SqliteLog),
-    Redis { url: String },
+    Redis(RedisSource),
 }
 
 impl Log {
@@ -58,7 +58,7 @@ impl Log {
     pub(crate) fn bus(&self, events: Events) -> Result<Arc<dyn Bus>> {
         Ok(match self {
             Self::Sqlite(log) => Arc::new(log.for_shard(events)),
-            Self::Redis { url } => Arc::new(RedisBus::connect(url, events).context("--redis-url")?),
+            Self::Redis(source) => Arc::new(RedisBus::connect(source.clone(), events).context("--redis-url")?),
         })
     }
 }

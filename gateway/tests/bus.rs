@@ -31,7 +31,7 @@ async fn connected(events: &mut UnboundedReceiver<Event>) -> u64 {
 
 async fn redis_bus(server: &Redis) -> (RedisBus, UnboundedReceiver<Event>) {
     let (sender, mut events) = unbounded_channel();
-    let bus = RedisBus::connect(&server.url(), sender).unwrap();
+    let bus = RedisBus::connect(server.url().as_str(), sender).unwrap();
     assert_eq!(connected(&mut events).await, 1);
     (bus, events)
 }
@@ -367,7 +367,7 @@ async fn a_gateway_starts_before_its_redis() {
     let mut server = Redis::start().unwrap();
     server.stop().unwrap();
     let (sender, mut events) = unbounded_channel();
-    let bus = RedisBus::connect(&server.url(), sender).unwrap();
+    let bus = RedisBus::connect(server.url().as_str(), sender).unwrap();
     assert!(matches!(bus.ping().await, Err(BusError::Unavailable(_))));
     server.run().unwrap();
     assert_eq!(connected(&mut events).await, 1);

@@ -11,10 +11,14 @@ pub mod gotools;
 pub mod pki;
 pub mod postgres;
 pub mod redis;
+pub mod redis_cluster;
+pub mod replicated;
 
 pub use control_plane::ControlPlane;
 pub use postgres::Postgres;
 pub use redis::Redis;
+pub use redis_cluster::RedisCluster;
+pub use replicated::Replicated;
 
 /// A port of 127.0.0.1 that nobody listens on now. Somebody else may take it before you do: retry.
 pub fn free_port() -> Result<u16> {

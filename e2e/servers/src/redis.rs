@@ -1,6 +1,6 @@
-//! A Redis server of its own.
+//! A Redis server of its own, or a sentinel.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,34 +18,72 @@ pub struct Redis {
     program: PathBuf,
     directory: TempDir,
     port: u16,
-    append_only: bool,
+    tls_port: Option<u16>,
+    arguments: Vec<String>,
     process: Option<Child>,
 }
 
 impl Redis {
     /// Starts a server that keeps its data over restarts (`appendonly yes`, `appendfsync always`).
     pub fn start() -> Result<Self> {
-        Self::start_with(true)
+        Self::start_with(&[])
+    }
+
+    /// Starts a server that keeps its data, with these arguments besides.
+    pub fn start_with(arguments: &[&str]) -> Result<Self> {
+        Self::new([&["--save", "", "--appendonly", "yes", "--appendfsync", "always"], arguments].concat())?.launch()
     }
 
     /// Starts a server that is empty after each restart.
     pub fn start_in_memory() -> Result<Self> {
-        Self::start_with(false)
+        Self::new(vec!["--save", "", "--appendonly", "no"])?.launch()
     }
 
-    fn start_with(append_only: bool) -> Result<Self> {
+    /// Starts a server that keeps its data and has a second port for TLS, with `redis.crt`, `redis.key` and `ca.crt` of
+    /// this folder. `clients_certificate`: whether it asks clients for one. The plain port stays open for `command`.
+    pub fn start_with_tls(folder: &Path, clients_certificate: bool) -> Result<Self> {
+        let file = |name: &str| folder.join(name).display().to_string();
+        let (certificate, key, authority) = (file("redis.crt"), file("redis.key"), file("ca.crt"));
+        let mut server = Self::new(vec!["--save", "", "--tls-cert-file", &certificate, "--tls-key-file", &key])?;
+        let asks = if clients_certificate { "yes" } else { "no" };
+        server.arguments.extend(["--tls-ca-cert-file", &authority, "--tls-auth-clients", asks].map(str::to_owned));
+        server.tls_port = Some(free_port()?);
+        // So that it says whom it has refused, and why.
+        server.arguments.extend(["--loglevel", "verbose"].map(str::to_owned));
+        server.launch()
+    }
+
+    /// Starts a sentinel that watches the primary on this port of 127.0.0.1 under this name, and holds it for dead after
+    /// a second. `quorum`: how many sentinels must find so.
+    pub fn start_sentinel(name: &str, primary: u16, quorum: u16) -> Result<Self> {
+        let mut sentinel = Self::new(Vec::new())?;
+        let configuration = sentinel.directory.path().join("sentinel.conf");
+        let text = format!(
+            "sentinel monitor {name} 127.0.0.1 {primary} {quorum}\nsentinel down-after-milliseconds {name} 1000\n\
+             sentinel failover-timeout {name} 3000\n"
+        );
+        std::fs::write(&configuration, text)?;
+        sentinel.arguments = vec![configuration.display().to_string(), "--sentinel".to_owned()];
+        sentinel.launch()
+    }
+
+    fn new(arguments: Vec<&str>) -> Result<Self> {
         let program = find_program("redis-server", &["/usr/bin"], "redis-server")?;
         let directory = tempfile::Builder::new().prefix("ec-redis-").tempdir()?;
-        let mut server = Self { program, directory, port: 0, append_only, process: None };
+        let arguments = arguments.into_iter().map(str::to_owned).collect();
+        Ok(Self { program, directory, port: 0, tls_port: None, arguments, process: None })
+    }
+
+    fn launch(mut self) -> Result<Self> {
         // Between the choice of the port and its use another process can take it.
         for _ in 0..5 {
-            server.port = free_port()?;
-            if server.run().is_ok() {
-                return Ok(server);
+            self.port = free_port()?;
+            if self.run().is_ok() {
+                return Ok(self);
             }
         }
-        server.port = free_port()?;
-        server.run().map(|()| server)
+        self.port = free_port()?;
+        self.run().map(|()| self)
     }
 
     pub fn port(&self) -> u16 {
@@ -56,6 +94,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// The port for TLS of a server that was started with one.
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port.unwrap_or_default()
+    }
+
     /// Starts the server again on the same port with the same directory.
     pub fn run(&mut self) -> Result<()> {
         if self.process.is_some() {
@@ -63,9 +106,10 @@ impl Redis {
         }
         let log = std::fs::File::create(self.directory.path().join("log"))?;
         let child = Command::new(&self.program)
-            .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no", "--appendfsync", "always"])
-            .args(["--port", &self.port.to_string()])
-            .args(["--appendonly", if self.append_only { "yes" } else { "no" }])
+            // First, because a configuration file must be the first of all.
+            .args(&self.arguments)
+            .args(["--bind", "127.0.0.1", "--daemonize", "no", "--port", &self.port.to_string()])
+            .args(self.tls_port.iter().flat_map(|port| ["--tls-port".to_owned(), port.to_string()]))
             .arg("--dir")
             .arg(self.directory.path())
             .stdin(Stdio::null())
@@ -80,10 +124,14 @@ impl Redis {
             }
             Ok(self.command(&["PING"]).is_ok_and(|answer| answer.starts_with("+PONG")))
         });
-        started.inspect_err(|_| self.kill9()).with_context(|| {
-            let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-            format!("redis-server on port {} did not start; it wrote:\n{log}", self.port)
-        })
+        started
+            .inspect_err(|_| self.kill9())
+            .with_context(|| format!("redis-server on port {} did not start; it wrote:\n{}", self.port, self.log()))
+    }
+
+    /// What it has written to its log since it was started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
     /// Sends one command and returns what the server answers within a moment, as it stands on the wire.

@@ -6,22 +6,29 @@
 //!
 //! - `names`: keys and channels
 //! - `wire`: what is published
+//! - `source`, `address`: where the server is: the URL, its file, the certificates
+//! - `sentinel`: which server is the primary now
+//! - `cluster`: which server has a document
 //! - `link`: the connection
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, Value};
+use redis::{FromRedisValue, Value};
 
 use self::link::{CallError, Link};
 use self::names::Names;
+pub use self::source::{RedisSource, RedisUrl};
 use super::{Bus, BusError, Cursor, Events, Page, Result};
 use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure, Tip};
 
+mod address;
+mod cluster;
 mod link;
 mod names;
+mod sentinel;
+mod source;
 mod wire;
 
 /// How long a log stays after all of it is in the database.
@@ -40,21 +47,15 @@ pub struct RedisBus {
 
 impl RedisBus {
     /// Connects in the background, on the current runtime, and again whenever the connection is lost;
-    /// `Event::Connected` says when. `url`: `redis://[user][:password@]host[:port][/db]`, or `rediss://` for TLS.
+    /// `Event::Connected` says when. A URL as text is a source too; `redis/address.rs` has its forms.
     ///
     /// # Errors
-    /// Only for a URL that is none.
-    pub fn connect(url: &str, events: Events) -> Result<Self> {
-        // The URL is not in the message: it may hold a password.
-        let invalid = |error| BusError::Unavailable(format!("the Redis URL is not valid: {error}"));
-        let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(5));
-        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-        let info = url.into_connection_info().map_err(invalid)?.set_tcp_settings(tcp);
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let info = info.set_redis_settings(settings);
-        let client = Client::open(info).map_err(invalid)?;
+    /// Only for a URL that is none or a file that cannot be read now.
+    pub fn connect(source: impl Into<RedisSource>, events: Events) -> Result<Self> {
+        let source = source.into();
+        source.check()?;
         let instance = rand::random();
-        Ok(Self { link: Link::start(client, events, instance), instance, covered_ttl: COVERED_TTL })
+        Ok(Self { link: Link::start(source, events, instance), instance, covered_ttl: COVERED_TTL })
     }
 
     /// Sets how long a log stays after all of it is in the database. Must be longer than the database's replication
@@ -68,18 +69,19 @@ impl RedisBus {
     /// which did not run, is made again.
     async fn function<T: FromRedisValue>(&self, name: &str, names: &Names, args: &[&[u8]]) -> Result<T> {
         let live = self.link.live()?;
+        let connection = live.connection(names)?;
         let mut call = redis::cmd("FCALL");
         call.arg(name).arg(2).arg(&names.stream).arg(&names.head);
         for arg in args {
             call.arg(*arg);
         }
         let run = || async {
-            let mut connection = live.connection.clone();
+            let mut connection = connection.clone();
             live.call(async { call.query_async::<Value>(&mut connection).await }).await
         };
         let value = match run().await {
             Err(CallError::FunctionMissing) => {
-                live.load_functions().await?;
+                live.load_functions(names).await?;
                 run().await
             }
             result => result,
@@ -89,35 +91,30 @@ impl RedisBus {
 
     async fn publish(&self, document: &str, payload: Vec<u8>) -> Result<()> {
         let live = self.link.live()?;
-        let mut connection = live.connection.clone();
+        let names = Names::of(document);
+        let mut connection = live.connection(&names)?;
         let mut publish = redis::cmd("PUBLISH");
-        publish.arg(Names::of(document).awareness).arg(payload);
+        publish.arg(names.awareness).arg(payload);
         live.call(async move { publish.query_async::<Value>(&mut connection).await }).await?;
         Ok(())
     }
 
-    /// The next keys of streams, and where to go on.
-    async fn scan(&self, from: Cursor) -> Result<(u64, Vec<String>)> {
+    /// The next streams of one server that have no time to live, and where to go on there; 0: nowhere.
+    async fn streams(&self, from: Cursor) -> Result<(u64, Vec<String>)> {
         let live = self.link.live()?;
-        let mut connection = live.connection.clone();
+        let Some(mut connection) = live.server(from.server) else { return Ok((0, Vec::new())) };
         let mut scan = redis::cmd("SCAN");
-        scan.arg(from.0).arg("MATCH").arg(names::STREAMS).arg("COUNT").arg(SWEEP_STEP);
-        Ok(live.call(async move { scan.query_async(&mut connection).await }).await?)
-    }
-
-    /// Which of these keys have no time to live.
-    async fn without_ttl(&self, keys: Vec<String>) -> Result<Vec<String>> {
+        scan.arg(from.at).arg("MATCH").arg(names::STREAMS).arg("COUNT").arg(SWEEP_STEP);
+        let (next, keys): (u64, Vec<String>) = live.call(scan.query_async(&mut connection)).await?;
         if keys.is_empty() {
-            return Ok(keys);
+            return Ok((next, keys));
         }
-        let live = self.link.live()?;
-        let mut connection = live.connection.clone();
         let mut ttls = redis::pipe();
         for key in &keys {
             ttls.cmd("PTTL").arg(key);
         }
-        let ttls: Vec<i64> = live.call(async move { ttls.query_async(&mut connection).await }).await?;
-        Ok(keys.into_iter().zip(ttls).filter_map(|(key, ttl)| (ttl == -1).then_some(key)).collect())
+        let ttls: Vec<i64> = live.call(ttls.query_async(&mut connection)).await?;
+        Ok((next, keys.into_iter().zip(ttls).filter_map(|(key, ttl)| (ttl == -1).then_some(key)).collect()))
     }
 }
 
@@ -147,7 +144,7 @@ impl Bus for RedisBus {
     async fn subscribe(&self, document: &str) -> Result<u64> {
         let live = self.link.live()?;
         let names = Names::of(document);
-        let mut connection = live.connection.clone();
+        let mut connection = live.connection(&names)?;
         live.call(async move { connection.subscribe(&[names.log, names.awareness]).await }).await?;
         Ok(live.generation)
     }
@@ -155,14 +152,14 @@ impl Bus for RedisBus {
     async fn unsubscribe(&self, document: &str) -> Result<()> {
         let live = self.link.live()?;
         let names = Names::of(document);
-        let mut connection = live.connection.clone();
+        let mut connection = live.connection(&names)?;
         live.call(async move { connection.unsubscribe(&[names.log, names.awareness]).await }).await?;
         Ok(())
     }
 
     async fn read(&self, document: &str) -> Result<ReadReply> {
         let (tenure, head_epoch, head_tenure, last_id, entries): RawRead =
-            self.function("ec_read_v1", &Names::of(document), &[]).await?;
+            self.function("ec_read_v2", &Names::of(document), &[]).await?;
         let (head, last) = (head(&head_epoch, head_tenure)?, last(&last_id)?);
         let entries = entries
             .into_iter()
@@ -173,7 +170,7 @@ impl Bus for RedisBus {
 
     async fn peek(&self, document: &str) -> Result<Tip> {
         let (tenure, head_epoch, head_tenure, last_id): (String, String, String, Vec<u8>) =
-            self.function("ec_peek_v1", &Names::of(document), &[]).await?;
+            self.function("ec_peek_v2", &Names::of(document), &[]).await?;
         Ok(Tip { last: last(&last_id)?, head: head(&head_epoch, head_tenure)?, tenure: Tenure(tenure) })
     }
 
@@ -197,7 +194,7 @@ impl Bus for RedisBus {
             tenure.0.as_bytes(),
             &update,
         ];
-        let id: Vec<u8> = self.function("ec_open_v1", &names, &args).await?;
+        let id: Vec<u8> = self.function("ec_open_v2", &names, &args).await?;
         Ok(if id.is_empty() { Opened::Refused } else { Opened::Opened })
     }
 
@@ -205,7 +202,7 @@ impl Bus for RedisBus {
         let names = Names::of(document);
         let epoch = epoch.to_string();
         let id: Vec<u8> =
-            self.function("ec_append_v1", &names, &[names.log.as_bytes(), epoch.as_bytes(), &update]).await?;
+            self.function("ec_append_v2", &names, &[names.log.as_bytes(), epoch.as_bytes(), &update]).await?;
         Ok(if id.is_empty() { Appended::Refused } else { Appended::At(position(&id)?) })
     }
 
@@ -215,12 +212,12 @@ impl Bus for RedisBus {
         let ttl = self.covered_ttl.as_millis().to_string();
         let rev = rev.map(|rev| rev.to_string()).unwrap_or_default();
         let args: [&[u8]; 5] = [names.log.as_bytes(), epoch.as_bytes(), n.as_bytes(), ttl.as_bytes(), rev.as_bytes()];
-        self.function("ec_cover_v1", &names, &args).await
+        self.function("ec_cover_v2", &names, &args).await
     }
 
     async fn is_my_sweep(&self, every: Duration) -> Result<bool> {
         let live = self.link.live()?;
-        let mut connection = live.connection.clone();
+        let mut connection = live.connection_of(SWEEPER)?;
         let mut claim = redis::cmd("SET");
         // A little shorter than the time until the same gateway asks again.
         let time_to_live = every.mul_f64(0.9).as_millis().max(1).to_string();
@@ -230,14 +227,14 @@ impl Bus for RedisBus {
     }
 
     async fn uncovered(&self, from: Cursor) -> Result<Page> {
-        let (next, keys) = self.scan(from).await?;
-        let keys = self.without_ttl(keys).await?;
+        let (at, keys) = self.streams(from).await?;
         let documents = keys.iter().filter_map(|key| names::document_of_stream(key)).collect();
-        Ok(Page { documents, next: (next != 0).then_some(Cursor(next)) })
+        let next = if at != 0 { Cursor { at, ..from } } else { Cursor { server: from.server + 1, at: 0 } };
+        Ok(Page { documents, next: self.link.live()?.server(next.server).map(|_| next) })
     }
 
     async fn uncovered_end(&self, document: &str) -> Result<Option<Position>> {
-        let id: Vec<u8> = self.function("ec_uncovered_v1", &Names::of(document), &[]).await?;
+        let id: Vec<u8> = self.function("ec_uncovered_v2", &Names::of(document), &[]).await?;
         last(&id)
     }
 
@@ -251,7 +248,7 @@ impl Bus for RedisBus {
 
     async fn delete(&self, document: &str) -> Result<()> {
         let names = Names::of(document);
-        self.function::<Value>("ec_delete_v1", &names, &[names.log.as_bytes()]).await.map(drop)
+        self.function::<Value>("ec_delete_v2", &names, &[names.log.as_bytes()]).await.map(drop)
     }
 
     async fn ping(&self) -> Result<()> {

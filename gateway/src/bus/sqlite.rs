@@ -444,10 +444,10 @@ impl Bus for SqliteBus {
     }
 
     async fn uncovered(&self, from: Cursor) -> Result<Page> {
-        match self.call("", Function::Uncovered(from.0)).await? {
+        match self.call("", Function::Uncovered(from.at)).await? {
             Answer::Uncovered(documents) => {
                 let count = documents.len() as u64;
-                let next = (count == u64::from(SWEEP_STEP)).then_some(Cursor(from.0 + count));
+                let next = (count == u64::from(SWEEP_STEP)).then_some(Cursor { at: from.at + count, ..from });
                 Ok(Page { documents, next })
             }
             _ => Err(mixed_up()),

@@ -13,5 +13,7 @@ mod limits;
 mod memory;
 mod orphans;
 mod raw;
+mod redis_cluster;
+mod redis_failover;
 mod rest;
 mod two_gateways;

@@ -1,4 +1,4 @@
-#!lua name=editorcluster_v1
+#!lua name=editorcluster_v2
 -- The log's functions. Each is atomic. KEYS: stream, head. The protocol and its reasons: docs/log.md.
 --
 -- Epochs are strings everywhere: a Lua number holds 53 bits. `n` is small enough to be a number.
@@ -104,10 +104,10 @@ local function delete(keys, args)
   return 1
 end
 
-redis.register_function{function_name = 'ec_read_v1', callback = read, flags = {'no-writes'}}
-redis.register_function{function_name = 'ec_peek_v1', callback = peek, flags = {'no-writes'}}
-redis.register_function{function_name = 'ec_uncovered_v1', callback = uncovered, flags = {'no-writes'}}
-redis.register_function{function_name = 'ec_open_v1', callback = open}
-redis.register_function{function_name = 'ec_append_v1', callback = append}
-redis.register_function{function_name = 'ec_cover_v1', callback = cover}
-redis.register_function{function_name = 'ec_delete_v1', callback = delete}
+redis.register_function{function_name = 'ec_read_v2', callback = read, flags = {'no-writes'}}
+redis.register_function{function_name = 'ec_peek_v2', callback = peek, flags = {'no-writes'}}
+redis.register_function{function_name = 'ec_uncovered_v2', callback = uncovered, flags = {'no-writes'}}
+redis.register_function{function_name = 'ec_open_v2', callback = open}
+redis.register_function{function_name = 'ec_append_v2', callback = append}
+redis.register_function{function_name = 'ec_cover_v2', callback = cover}
+redis.register_function{function_name = 'ec_delete_v2', callback = delete}

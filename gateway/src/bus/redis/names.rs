@@ -27,6 +27,11 @@ impl Names {
             log: base,
         }
     }
+
+    /// What Redis Cluster hashes of the keys.
+    pub(super) fn tag(&self) -> &str {
+        &self.log[PREFIX.len()..self.log.len() - 1]
+    }
 }
 
 /// The document of a channel name; None for a channel that is not ours.
@@ -77,5 +82,6 @@ mod tests {
     #[test]
     fn the_tag_is_the_whole_id() {
         assert_eq!(Names::of("a}b").stream, "ec:{a%7Db}:log");
+        assert_eq!(Names::of("a}b").tag(), "a%7Db");
     }
 }

@@ -89,7 +89,7 @@ impl Replica {
             None => {
                 let epochs = [self.head.as_ref().map(|head| head.epoch), self.position.map(|at| at.epoch)];
                 let known = epochs.into_iter().chain([self.row_position().map(|at| at.epoch)]).flatten();
-                let generation = known.map(Epoch::generation).max().unwrap_or(0) + 1;
+                let generation = known.map(Epoch::generation).max().unwrap_or(0).saturating_add(1);
                 let epoch = Epoch::new(generation, self.random.random());
                 let expected = self.head.clone();
                 effects.push(Effect::Open { call, expected, epoch, tenure, update: update.clone() });
