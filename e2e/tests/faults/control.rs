@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::{Cluster, process};
 use e2e::scenario::container::Processes;
-use e2e::scenario::kubectl::{get, kubectl};
+use e2e::scenario::kubectl::{get, kubectl, kubectl_with};
 use e2e::scenario::until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -16,6 +16,8 @@ use crate::load::{Breaks, Fault, GATEWAYS, Moved};
 const SYSTEM: &str = "editorcluster-system";
 const OUTAGE: Duration = Duration::from_secs(60);
 const CRD: &str = "editorclusters.editorcluster.io";
+/// What `kubectl get ec` shows.
+const COLUMNS: usize = 6;
 
 /// Somebody undoes the loss of a child.
 async fn reconciles(fault: &Fault) -> Result<()> {
@@ -63,18 +65,34 @@ async fn fault_api_server_away_for_a_minute() -> Result<()> {
     fault.end(Moved::Yes).await
 }
 
-/// An older CRD, without a column, and another operator's settings become this chart's.
+/// A CRD with one column less, as an older chart of ours would have left it.
+async fn install_older_crd() -> Result<()> {
+    let mut crd = get(&["crd", CRD]).await?;
+    let metadata = crd["metadata"].as_object_mut().context("a CRD without metadata")?;
+    metadata.retain(|name, _| ["name", "labels", "annotations"].contains(&name.as_str()));
+    let columns = crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array_mut().context("no columns")?;
+    columns.truncate(COLUMNS - 1);
+    // Helm is the one who wrote it, and who has to be able to change it.
+    let words = ["apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", "-"];
+    kubectl_with(&words, &crd.to_string()).await?;
+    Ok(())
+}
+
+async fn columns() -> Result<usize> {
+    let crd = get(&["crd", CRD]).await?;
+    Ok(crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array().map_or(0, Vec::len))
+}
+
+/// An older CRD and another operator's settings become this chart's.
 #[tokio::test]
 async fn fault_chart_and_crd_upgraded() -> Result<()> {
     let mut fault = Fault::begin("fault_chart_and_crd_upgraded", Breaks::TheCluster, "").await?;
     let cluster = Cluster::current()?;
     let before = fault.cluster.gateways().await?;
-    let older = r#"[{"op": "remove", "path": "/spec/versions/0/additionalPrinterColumns/4"}]"#;
-    kubectl(&["patch", "crd", CRD, "--type", "json", "-p", older]).await?;
+    install_older_crd().await?;
+    ensure!(columns().await? < COLUMNS, "the CRD is not an older one, so its upgrade would prove nothing");
     cluster.install_operator(&["--set", "log.level=debug"]).await?;
-    let crd = get(&["crd", CRD]).await?;
-    let columns = crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array().map(Vec::len);
-    ensure!(columns == Some(6), "the chart has not upgraded the CRD: {columns:?} columns");
+    ensure!(columns().await? == COLUMNS, "the chart has not upgraded the CRD");
     reconciles(&fault).await?;
     ensure!(fault.cluster.settled_at(GATEWAYS, Duration::from_secs(30)).await? == before, "gateways were restarted");
     cluster.install_operator(&[]).await?;

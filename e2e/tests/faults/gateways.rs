@@ -41,12 +41,17 @@ async fn fault_rolling_update() -> Result<()> {
     let mut fault = Fault::begin("fault_rolling_update", Breaks::ItsNamespace, "").await?;
     let before = fault.cluster.gateways().await?;
     fault.cluster.patch(r#"{"spec": {"gateway": {"limits": {"connections": 4321}}}}"#).await?;
+    until("one gateway has gone", Duration::from_secs(120), || async {
+        let now = fault.cluster.gateways().await?;
+        Ok(before.iter().any(|pod| !now.contains(pod)).then_some(()))
+    })
+    .await?;
+    fault.vanish().await?;
     until("every gateway replaced", Duration::from_secs(180), || async {
         let now = fault.cluster.gateways().await?;
         Ok((now.len() == GATEWAYS && now.iter().all(|pod| !before.contains(pod))).then_some(()))
     })
     .await?;
-    fault.vanish().await?;
     fault.end(Moved::Yes).await
 }
 
@@ -63,8 +68,12 @@ async fn fault_scale_down_from_10_to_2() -> Result<()> {
     })
     .await?;
     fault.cluster.patch(r#"{"spec": {"autoscaling": {"minReplicas": 2}}}"#).await?;
-    fault.cluster.settled_at(2, Duration::from_secs(240)).await?;
+    until("a gateway is on its way out", Duration::from_secs(120), || async {
+        Ok((fault.cluster.gateways().await?.len() < 10).then_some(()))
+    })
+    .await?;
     fault.vanish().await?;
+    fault.cluster.settled_at(2, Duration::from_secs(240)).await?;
     fault.end_with(2, Moved::Yes).await
 }
 

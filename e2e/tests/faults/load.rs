@@ -53,9 +53,19 @@ pub(crate) enum Moved {
 }
 
 impl Fault {
-    /// An EditorCluster with three gateways and `spec` (YAML of `spec.gateway`, a line) in a namespace made for it, and
-    /// people in its documents whose edits are being acknowledged.
+    /// An EditorCluster with three gateways in a namespace made for it, and people in its documents whose edits are being
+    /// acknowledged. `gateway`: a line of YAML for `spec.gateway`.
     pub(crate) async fn begin(name: &'static str, breaks: Breaks, gateway: &str) -> Result<Self> {
+        Self::begin_prepared(name, breaks, gateway, async |_: &Namespace| Ok(())).await
+    }
+
+    /// As [`begin`](Self::begin), with something to be done in the namespace before the EditorCluster is applied.
+    pub(crate) async fn begin_prepared(
+        name: &'static str,
+        breaks: Breaks,
+        gateway: &str,
+        prepare: impl AsyncFnOnce(&Namespace) -> Result<()>,
+    ) -> Result<Self> {
         let turn = match breaks {
             Breaks::ItsNamespace => Turn::Shared { _guard: MACHINE.read().await },
             Breaks::TheCluster => Turn::Alone { _guard: MACHINE.write().await },
@@ -67,16 +77,7 @@ impl Fault {
             let _one_at_a_time = VOLUMES.lock().await;
             volumes::recycle(&Cluster::current()?).await?;
         }
-        Self::begin_in(name, turn, namespace, gateway, started).await
-    }
-
-    async fn begin_in(
-        name: &'static str,
-        turn: Turn,
-        namespace: Namespace,
-        gateway: &str,
-        started: Instant,
-    ) -> Result<Self> {
+        prepare(&namespace).await?;
         namespace.apply(&manifest(gateway)).await?;
         let cluster = EditorCluster::new(&namespace.name, NAME);
         cluster.ready().await?;

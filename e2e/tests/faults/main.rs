@@ -5,6 +5,7 @@
 
 mod clients;
 mod control;
+mod disk;
 mod gateways;
 mod load;
 mod stores;
