@@ -251,8 +251,12 @@ async fn create(cluster: &Cluster, images: &ClusterImages, progress: &Progress) 
     let both = async { tokio::try_join!(control::start_api_server(&bin), runtimes) };
     progress.during("API server ready, images on the nodes", both).await?;
     control::start_controllers(&bin)?;
-    for node in NODES {
-        node::start_agents(node, &bin)?;
-    }
+    let agents = async {
+        for node in NODES {
+            node::start_agents(node, &bin).await?;
+        }
+        anyhow::Ok(())
+    };
+    progress.during("kubelets started", agents).await?;
     progress.during("nodes Ready", addons::nodes_ready(cluster)).await
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 pub mod clients;
+pub mod container;
 pub mod editor_cluster;
 pub mod kubectl;
 pub mod namespace;

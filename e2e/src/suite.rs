@@ -45,6 +45,8 @@ const STEPS: &[Step] = &[
             "cluster",
             "--test",
             "lifecycle",
+            "--test",
+            "faults",
             "--",
             "-D",
             "warnings",
@@ -54,7 +56,7 @@ const STEPS: &[Step] = &[
 ];
 
 /// The scenarios on the cluster: the test target, and how many run side by side.
-const SCENARIOS: &[(&str, &str)] = &[("cluster", "4"), ("lifecycle", "1")];
+const SCENARIOS: &[(&str, &str)] = &[("cluster", "4"), ("faults", "3"), ("lifecycle", "1")];
 
 /// What became of the steps.
 #[derive(Default)]

@@ -14,18 +14,19 @@ export class Connection {
 
   /**
    * Connects at once. `url` is that of the y-websocket endpoint, such as `ws://host:8080/yjs`;
-   * `onChange(event, fields)` hears of every sync, loss and error.
+   * `onChange(event, fields)` hears of every sync, loss and error. `doc` and `Socket`, the class of its WebSockets, are
+   * for those who want to see what goes in and out.
    */
-  constructor(url, document, onChange = () => {}) {
+  constructor(url, document, onChange = () => {}, { doc = new Y.Doc(), Socket = WebSocket } = {}) {
     this.#onChange = onChange
     this.url = url
-    this.doc = new Y.Doc()
+    this.doc = doc
     this.text = this.doc.getText(TEXT)
     this.reconnects = 0
     /** The longest time in seconds for which this client was without a synced connection after its first. */
     this.longestOutage = 0
     this.provider = new WebsocketProvider(url, encodeURIComponent(document), this.doc, {
-      WebSocketPolyfill: WebSocket,
+      WebSocketPolyfill: Socket,
       // The clients of one process would otherwise hear each other without the server.
       disableBc: true,
     })

@@ -111,7 +111,8 @@ impl Postgres {
         }
     }
 
-    fn data(&self) -> PathBuf {
+    /// The folder that is `PGDATA`.
+    pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
@@ -136,7 +137,8 @@ fn other_user() -> Result<Option<User>> {
     Ok(Some(user))
 }
 
-fn program(name: &str) -> Result<Command> {
+/// A program of Postgres, or one that starts such programs, run as a user that Postgres accepts.
+pub fn program(name: &str) -> Result<Command> {
     let mut command = Command::new(find_program(name, &DIRECTORIES, PACKAGE)?);
     // The working directory of the tests may be closed to the other user.
     command.current_dir(Path::new("/")).env_remove("PGDATA");

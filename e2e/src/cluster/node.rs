@@ -30,8 +30,12 @@ pub(super) async fn start_runtime(node: Node, bin: &Path, pause: &Image, images:
     import(node, bin, images).await
 }
 
-/// Starts kubelet and kube-proxy; the API server must be ready.
-pub(super) fn start_agents(node: Node, bin: &Path) -> Result<()> {
+/// Where every kubelet of a machine listens for device plugins, whatever its root folder.
+const DEVICE_PLUGINS: &str = "/var/lib/kubelet/device-plugins/kubelet.sock";
+
+/// Starts kubelet and kube-proxy; the API server must be ready. Returns when the kubelet listens for device plugins: a
+/// second one that starts in this moment finds the address in use, and ends.
+pub(super) async fn start_agents(node: Node, bin: &Path) -> Result<()> {
     let (name, address, folder) = (node.name(), node.address(), node.folder());
     let folder = folder.to_string_lossy();
     let kube = bin.join("kube");
@@ -39,7 +43,18 @@ pub(super) fn start_agents(node: Node, bin: &Path) -> Result<()> {
         "kubelet --config {name}/kubelet.yaml --kubeconfig {name}.kubeconfig --root-dir {folder}/kubelet \
          --hostname-override {name} --node-ip {address} --cert-dir {folder}/certificates"
     );
+    match fs::remove_file(DEVICE_PLUGINS) {
+        // The kubelet itself does it too.
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot remove {DEVICE_PLUGINS}")),
+    }
     enter(node, "kubelet", &kube, &kubelet.split_whitespace().collect::<Vec<_>>())?;
+    shell::until("the kubelet listens for device plugins", Duration::from_secs(60), || async {
+        process::check(&format!("{name}-kubelet"))?;
+        fs::metadata(DEVICE_PLUGINS).map(drop).context(DEVICE_PLUGINS)
+    })
+    .await?;
     // The conntrack limits are the machine's and not the namespace's: they are left alone.
     let proxy = format!(
         "kube-proxy --kubeconfig proxy.kubeconfig --hostname-override {name} --proxy-mode nftables \

@@ -5,9 +5,11 @@ set -eu
 ROLE=editorcluster
 UNFINISHED="$PGDATA.unfinished"
 
-# One SQL command a line on standard input, before anybody can connect.
+# One SQL command a line on standard input, before anybody can connect. A Postgres that was killed leaves a lock file with
+# its number, which in a container is always 1, now that of this shell: with PG_GRANDPARENT_PID its child knows that such
+# a lock is stale, and without it refuses to start for ever.
 single_user() {
-  postgres --single -D "$PGDATA" "$1" > /dev/null
+  PG_GRANDPARENT_PID=$$ postgres --single -D "$PGDATA" "$1" > /dev/null
 }
 
 # A first start that was cut off left a part of a database, which initdb refuses to touch. Only the mark, which the

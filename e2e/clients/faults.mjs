@@ -1,0 +1,251 @@
+// People write while something breaks; afterwards every acknowledged edit is looked for.
+//
+//   node faults.mjs --urls ws://A/yjs,ws://B/yjs [--kept 3] [--left 3] [--rate 10] [--trace friendsforever]
+//     [--deadline 90]
+//
+// Three authors in each of --kept documents, in the first of which two write a recorded session, and two in each of
+// --left documents; each makes --rate edits a second. Prints a "status" line each second. Commands on standard input:
+//
+//   vanish        the last author of each kept document, and all authors of the documents left, are gone without a word
+//   slow / read   somebody who takes nothing joins the first document, in which 16 MiB are written; and reads on
+//   attack N      N bad messages are sent to the first document; prints "attacked"
+//   settle URLS   the writing ends; waits until everybody in a document has the same, all is acknowledged, and readers at
+//                 each of URLS see that and nobody who is gone; then all leave; prints "settled"
+//   cold URL      reads every document again and compares; prints "cold"; the program ends
+//
+// What has not come to pass --deadline seconds after "settle" or "cold" is counted, not waited for.
+
+import { setMaxListeners } from 'node:events'
+import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
+import * as Y from 'yjs'
+import { Author, Bulk, Recorded, Words } from './lib/author.mjs'
+import { Connection } from './lib/connection.mjs'
+import { Deadline } from './lib/deadline.mjs'
+import { attack } from './lib/hostile.mjs'
+import { options } from './lib/options.mjs'
+import { report, runClient } from './lib/report.mjs'
+import { loadTrace, replayOffline } from './lib/trace.mjs'
+
+/** A trace's first transactions: more than are written in the longest scenario. */
+const TRANSACTIONS = 6000
+/** How long a reader may need to hear who else is there. */
+const HEARS_WITHIN = 5
+
+async function main() {
+  const given = options({ urls: undefined, kept: 3, left: 3, rate: 10, trace: 'friendsforever', deadline: 90 })
+  // Every y-websocket client listens for the end of the process.
+  setMaxListeners(0, process)
+  const crowd = new Crowd(given)
+  await crowd.arrive()
+  const timer = setInterval(() => crowd.status(), 1000)
+  const commands = {
+    vanish: () => crowd.vanish(),
+    slow: () => crowd.slow(),
+    read: () => crowd.read(),
+    attack: (count) => crowd.attack(Number(count)),
+    settle: (urls) => crowd.settle(urls.split(',')),
+    cold: (url) => crowd.cold(url),
+  }
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [command, argument] = line.trim().split(' ')
+    await commands[command](argument)
+    if (command === 'cold') break
+  }
+  clearInterval(timer)
+}
+
+/** A document, its authors, and what it was when they left. */
+class Page {
+  constructor(name, kept, authors) {
+    Object.assign(this, { name, kept, authors, last: null })
+  }
+
+  get here() {
+    return this.authors.filter(({ here }) => here)
+  }
+
+  /** Everybody who is here has the same, and the server has acknowledged it. */
+  get settled() {
+    const [first, ...others] = this.here.map(({ connection }) => digest(connection.doc))
+    return (
+      this.here.every(({ connection, ledger }) => connection.up && ledger.waiting === 0) &&
+      others.every((other) => other === first)
+    )
+  }
+
+  lost(doc) {
+    return this.authors.reduce((sum, { ledger }) => sum + ledger.lost(doc), 0)
+  }
+}
+
+class Crowd {
+  constructor({ urls, kept, left, rate, trace, deadline }) {
+    this.urls = urls.split(',')
+    this.rate = rate
+    this.seconds = deadline
+    let placed = 0
+    const author = (name, source) => {
+      placed += 1
+      return new Author(this.urls[placed % this.urls.length], name, source)
+    }
+    const page = (name, isKept, sources) =>
+      new Page(
+        name,
+        isKept,
+        sources.map((source) => author(name, source)),
+      )
+    const words = (count) => Array.from({ length: count }, (_, i) => new Words(`w${i}`))
+    this.pages = [
+      ...Array.from({ length: kept }, (_, i) =>
+        page(`kept-${i}`, true, i === 0 ? [...recorded(trace), ...words(1)] : words(3)),
+      ),
+      ...Array.from({ length: left }, (_, i) => page(`left-${i}`, false, words(2))),
+    ]
+  }
+
+  get #authors() {
+    return this.pages.flatMap(({ authors }) => authors)
+  }
+
+  async arrive() {
+    const deadline = new Deadline(this.seconds)
+    await Promise.all(this.#authors.map(({ connection }) => connection.ready(deadline)))
+    this.#authors.forEach((author) => author.write(this.rate))
+  }
+
+  status() {
+    report('status', this.#counts())
+  }
+
+  #counts() {
+    const authors = this.#authors
+    const sum = (of) => authors.reduce((total, author) => total + of(author), 0)
+    const stalls = authors.map(({ ledger, here }) => Math.max(ledger.longestStall, here ? ledger.stall : 0))
+    return {
+      clients: authors.length,
+      connected: authors.filter(({ here, connection }) => here && connection.up).length,
+      written: sum(({ ledger }) => ledger.written),
+      acknowledged: sum(({ ledger }) => ledger.acknowledged),
+      reconnects: sum(({ connection }) => connection.reconnects),
+      longestStall: Math.round(Math.max(...stalls)) / 1000,
+    }
+  }
+
+  vanish() {
+    for (const { kept, authors } of this.pages) {
+      for (const author of kept ? authors.slice(-1) : authors) author.vanish()
+    }
+    report('vanished', this.#counts())
+  }
+
+  async slow() {
+    const page = this.pages[0]
+    const reader = new Author(this.urls[0], page.name, null)
+    await reader.connection.ready(new Deadline(this.seconds))
+    const { provider } = reader.connection
+    provider.ws.pause()
+    // Its own watchdog would otherwise connect it again.
+    this.watchdog = setInterval(() => {
+      provider.wsLastMessageReceived = Date.now()
+    }, 1000)
+    const writer = new Author(this.urls[0], page.name, new Bulk(256 << 10))
+    await writer.connection.ready(new Deadline(this.seconds))
+    page.authors.push(reader, writer)
+    writer.write(4)
+    await new Deadline(this.seconds).poll('16 MiB written', () => writer.ledger.written >= 64, 50)
+    writer.stop()
+    report('slowed', this.#counts())
+  }
+
+  read() {
+    clearInterval(this.watchdog)
+    for (const { connection } of this.#authors) connection.provider.ws?.resume()
+  }
+
+  async attack(count) {
+    report('attacked', await attack(this.urls[0], this.pages[0].name, count, new Deadline(20)))
+  }
+
+  async settle(urls) {
+    const deadline = new Deadline(this.seconds)
+    this.#authors.forEach((author) => author.stop())
+    const results = await Promise.all(this.pages.map((page) => settlePage(page, urls, deadline)))
+    report('settled', { ...this.#counts(), ...totals(results) })
+    this.#authors.forEach((author) => author.leave())
+  }
+
+  async cold(url) {
+    const deadline = new Deadline(this.seconds)
+    const results = await Promise.all(
+      this.pages.map(async (page) => {
+        const { doc, present } = await look(url, page, deadline)
+        return { lost: page.lost(doc), divergent: digest(doc) === page.last ? 0 : 1, ghosts: present.length, unseen: 0 }
+      }),
+    )
+    report('cold', totals(results))
+  }
+}
+
+async function settlePage(page, urls, deadline) {
+  // Who is not equal then is counted below.
+  await deadline.poll(`document ${page.name} the same for all`, () => page.settled, 50).catch(() => {})
+  let views
+  let good
+  do {
+    views = await Promise.all(urls.map((url) => look(url, page, deadline)))
+    page.last = digest(page.here[0]?.connection.doc ?? views[0].doc)
+    good = views.every(({ doc, ghosts, unseen }) => digest(doc) === page.last && ghosts + unseen === 0)
+    // Who crashed is seen until nobody has renewed it for 30 s.
+    if (!good) await pause(Math.min(1000, deadline.left))
+  } while (!good && deadline.left > 0)
+  const docs = [...page.here.map(({ connection }) => connection.doc), ...views.map(({ doc }) => doc)]
+  return {
+    lost: Math.max(...docs.map((doc) => page.lost(doc))),
+    divergent: docs.filter((doc) => digest(doc) !== page.last).length,
+    ghosts: Math.max(...views.map(({ ghosts }) => ghosts)),
+    unseen: Math.max(...views.map(({ unseen }) => unseen)),
+    waiting: page.here.reduce((sum, { ledger }) => sum + ledger.waiting, 0),
+  }
+}
+
+/**
+ * What a new reader sees at `url`: the document, and who is present. Always a new one: y-protocols itself forgets who
+ * was not renewed, whatever the server says.
+ */
+async function look(url, page, deadline) {
+  const reader = new Connection(url, page.name)
+  const { awareness } = reader.provider
+  awareness.setLocalState(null)
+  const here = new Set(page.here.map(({ connection }) => connection.doc.clientID))
+  const present = () => [...awareness.getStates().keys()]
+  const unseen = () => [...here].filter((client) => !awareness.getStates().has(client)).length
+  // What is not there then is counted.
+  await reader.ready(deadline).catch(() => {})
+  await new Deadline(HEARS_WITHIN).poll('who is present', () => unseen() === 0, 20).catch(() => {})
+  const doc = new Y.Doc()
+  Y.applyUpdate(doc, Y.encodeStateAsUpdate(reader.doc))
+  const seen = present()
+  const view = { doc, present: seen, ghosts: seen.filter((client) => !here.has(client)).length, unseen: unseen() }
+  reader.leave()
+  return view
+}
+
+/** Equal for equal documents: the text, and how much there is of each author. */
+function digest(doc) {
+  const vector = [...Y.decodeStateVector(Y.encodeStateVector(doc))].sort(([a], [b]) => a - b)
+  return JSON.stringify([doc.getText('text').toString(), doc.getMap('bulk').toJSON(), vector])
+}
+
+function totals(results) {
+  const total = (name) => results.reduce((sum, result) => sum + (result[name] ?? 0), 0)
+  return Object.fromEntries(['lost', 'divergent', 'ghosts', 'unseen', 'waiting'].map((name) => [name, total(name)]))
+}
+
+function recorded(name) {
+  const trace = loadTrace(name)
+  const { authors, clientIDs } = replayOffline({ ...trace, txns: trace.txns.slice(0, TRANSACTIONS) })
+  return authors.map((own, i) => new Recorded(clientIDs[i], own, clientIDs[1 - i]))
+}
+
+await runClient(main)
