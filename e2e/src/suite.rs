@@ -9,8 +9,8 @@ use crate::cluster::{self, Cluster};
 use crate::progress::Progress;
 use crate::{fuzz, packages, paths, shell};
 
-/// Debian packages that the tests use.
-const PACKAGES: &[&str] = &["redis-server", "postgresql-15", "chromium", "curl", "git"];
+/// Debian packages that the build and the tests use.
+const PACKAGES: &[&str] = &["make", "redis-server", "postgresql-15", "chromium", "curl", "git"];
 
 /// One command of the suite. Steps run in order; a failed one does not stop the later ones.
 struct Step {
