@@ -36,6 +36,8 @@ pub struct Document {
     state: Bytes,
     /// The state's vector, once somebody has asked for it.
     vector: Option<Bytes>,
+    /// Some of the state waits for what is not there.
+    gap: bool,
     tail: Vec<Bytes>,
     tail_bytes: usize,
 }
@@ -99,7 +101,12 @@ impl Document {
             return self.encode_state();
         }
         self.compact().ok();
-        with_doc([&self.state], |doc| {
+        if self.gap {
+            // yrs leaves some of what waits out of differences, and then nobody would ever send it. Gaps are rare and
+            // do not last, so whoever asks meanwhile gets everything.
+            return Ok(self.state.clone());
+        }
+        with_doc([&self.state], |doc, _| {
             let vector = StateVector::decode_v1(state_vector).map_err(|_| Invalid)?;
             // This method and no other of yrs: the generic one leaves pending structs out.
             Ok(doc.transact().encode_state_as_update_v1(&vector).into())
@@ -107,6 +114,8 @@ impl Document {
     }
 
     fn set_state(&mut self, state: Bytes) {
+        // A state that cannot be read cannot be served either, whatever is said of its gaps.
+        self.gap = update::has_gap(&state).unwrap_or(false);
         self.state = state;
         self.vector = None;
     }
@@ -122,13 +131,26 @@ impl Document {
         if tail.is_empty() {
             return Ok(());
         }
-        if let Ok(state) = with_doc(std::iter::once(&self.state).chain(&tail), encode) {
+        let gap = self.gap;
+        let whole = with_doc(std::iter::once(&self.state).chain(&tail), |doc, waited| {
+            if gap || waited { Ok(None) } else { encode(doc).map(Some) }
+        });
+        let state = match whole {
+            Ok(Some(state)) => Ok(state),
+            // yrs forgets some of what waits when more comes. To merge the bytes forgets nothing.
+            Ok(None) => {
+                let pieces = std::iter::once(&self.state).chain(&tail).filter(|piece| !piece.is_empty());
+                merge(pieces.map(|piece| &piece[..]))
+            }
+            Err(invalid) => Err(invalid),
+        };
+        if let Ok(state) = state {
             self.set_state(state);
             return Ok(());
         }
         let mut last = Ok(());
         for update in &tail {
-            last = with_doc([&self.state, update], encode).map(|state| self.set_state(state));
+            last = with_doc([&self.state, update], |doc, _| encode(doc)).map(|state| self.set_state(state));
         }
         last
     }
@@ -138,20 +160,23 @@ fn encode(doc: &Doc) -> Result<Bytes, Invalid> {
     Ok(doc.transact().encode_state_as_update_v1(&StateVector::default()).into())
 }
 
+/// Gives `work` a document that is all of these, and whether one had to wait for another.
 fn with_doc<'a, T>(
     updates: impl IntoIterator<Item = &'a Bytes>,
-    work: impl FnOnce(&Doc) -> Result<T, Invalid>,
+    work: impl FnOnce(&Doc, bool) -> Result<T, Invalid>,
 ) -> Result<T, Invalid> {
     guarded(|| {
         let doc = Doc::new();
+        let mut waited = false;
         {
             let mut transaction = doc.transact_mut();
             for update in updates.into_iter().filter(|update| !update.is_empty()) {
                 let update = Update::decode_v1(update).map_err(|_| Invalid)?;
                 transaction.apply_update(update).map_err(|_| Invalid)?;
+                waited |= transaction.has_missing_updates();
             }
         }
-        work(&doc)
+        work(&doc, waited)
     })
 }
 
@@ -167,6 +192,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Invalid>) -> Result<T, Invalid> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use yrs::{GetString as _, Text as _};
 
     use super::*;
@@ -199,6 +225,58 @@ mod tests {
         }
         assert!(document.tail.len() < 10);
         assert_eq!(text_of(&document.encode_state().unwrap()).len(), TAIL_UPDATES + 5);
+    }
+
+    /// Three people who see each other's edits, as updates; some are deletions.
+    fn conversation(choices: impl Iterator<Item = u8>) -> Vec<Bytes> {
+        let docs: Vec<Doc> = (1..=3).map(Doc::with_client_id).collect();
+        let write = |choice: u8| {
+            let doc = &docs[usize::from(choice) % docs.len()];
+            let text = doc.get_or_insert_text("t");
+            let mut transaction = doc.transact_mut();
+            let length = text.len(&transaction);
+            let at = u32::from(choice) % (length + 1);
+            if choice % 5 == 0 && at < length {
+                text.remove_range(&mut transaction, at, 1);
+            } else {
+                text.insert(&mut transaction, at, "x");
+            }
+            let update = transaction.encode_update_v1();
+            drop(transaction);
+            for other in &docs {
+                other.transact_mut().apply_update(Update::decode_v1(&update).unwrap()).unwrap();
+            }
+            Bytes::from(update)
+        };
+        choices.map(write).collect()
+    }
+
+    proptest! {
+        /// Also when some of what the document has waits for an update that it does not have.
+        #[test]
+        fn a_difference_and_the_updates_that_neither_had_make_the_whole(
+            choices in proptest::collection::vec(any::<(u8, bool)>(), 1..40),
+            common in 0..40_usize,
+        ) {
+            let updates = conversation(choices.iter().map(|(choice, _)| *choice));
+            let (mut document, mut holder, mut missing) = (Document::default(), Document::default(), Vec::new());
+            for (index, (update, (_, has))) in updates.iter().zip(&choices).enumerate() {
+                match (index < common, has) {
+                    (true, _) => {
+                        document.push(update.clone()).unwrap();
+                        holder.push(update.clone()).unwrap();
+                    }
+                    (false, true) => document.push(update.clone()).unwrap(),
+                    (false, false) => missing.push(update),
+                }
+            }
+            let difference = document.diff(&holder.state_vector().unwrap()).unwrap();
+            holder.push(difference).unwrap();
+            missing.into_iter().for_each(|update| holder.push(update.clone()).unwrap());
+            let mut whole = Document::default();
+            updates.iter().for_each(|update| whole.push(update.clone()).unwrap());
+            prop_assert_eq!(text_of(&holder.encode_state().unwrap()), text_of(&whole.encode_state().unwrap()));
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(crate) struct Link {
 pub(crate) struct Client {
     name: usize,
     doc: Doc,
+    received: Vec<Bytes>,
     pub(crate) link: Option<Link>,
     /// Its tokens, and when it wrote them.
     pub(crate) own: Vec<(String, Now)>,
@@ -38,7 +39,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(name: usize) -> Self {
         let doc = Doc::with_client_id(name as u64 + 1);
-        Self { name, doc, link: None, own: Vec::new(), acknowledged: 0, gone: false }
+        Self { name, doc, received: Vec::new(), link: None, own: Vec::new(), acknowledged: 0, gone: false }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -94,11 +95,24 @@ impl Client {
                 Some(Message::SyncStep2(update))
             }
             Message::SyncStep2(update) | Message::Update(update) => {
-                self.doc.transact_mut().apply_update(Update::decode_v1(&update).unwrap()).unwrap();
+                self.received.push(update);
+                let last = self.received.len() - 1;
+                let waited = self.doc.transact().has_missing_updates();
+                if self.apply(last) || waited {
+                    // yrs forgets some of what waits, and Yjs does not: it is told all again.
+                    (0..=last).for_each(|index| _ = self.apply(index));
+                }
                 None
             }
             _ => None,
         }
+    }
+
+    /// Whether something waits for something else.
+    fn apply(&mut self, index: usize) -> bool {
+        let mut transaction = self.doc.transact_mut();
+        transaction.apply_update(Update::decode_v1(&self.received[index]).unwrap()).unwrap();
+        transaction.has_missing_updates()
     }
 
     /// For an acknowledgement.

@@ -106,6 +106,19 @@ pub fn insertions(update: &[u8]) -> Result<Insertions, Refused> {
     Ok(found)
 }
 
+/// Whether a document's state, an update that has passed [`check`], lacks structs before others that it has: those wait.
+pub fn has_gap(state: &[u8]) -> Result<bool, Refused> {
+    let mut reader = Reader::new(state);
+    let mut gap = false;
+    for _ in 0..reader.var_uint()? {
+        let count = reader.var_uint()?;
+        reader.var_uint()?;
+        let (clocks, whole) = structs(&mut reader, count)?;
+        gap |= clocks.start > 0 || !whole;
+    }
+    Ok(gap)
+}
+
 /// Whether the bytes are a state vector: `[n, (client, clock) * n]`.
 pub fn check_state_vector(vector: &[u8]) -> Result<(), Refused> {
     let mut reader = Reader::new(vector);
