@@ -146,7 +146,13 @@ impl Redis {
         stream.write_all(&request)?;
         // Every answer that tests ask for fits one read.
         let mut answer = vec![0; 64 * 1024];
-        let length = stream.read(&mut answer)?;
+        let length = loop {
+            match stream.read(&mut answer) {
+                // A read with a time-out is not taken up again after a signal, such as that of a child's end.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
     }
 
