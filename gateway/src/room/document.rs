@@ -236,7 +236,7 @@ mod tests {
             let mut transaction = doc.transact_mut();
             let length = text.len(&transaction);
             let at = u32::from(choice) % (length + 1);
-            if choice % 5 == 0 && at < length {
+            if choice.is_multiple_of(5) && at < length {
                 text.remove_range(&mut transaction, at, 1);
             } else {
                 text.insert(&mut transaction, at, "x");
