@@ -19,6 +19,7 @@ const CONTEXT_LINES: usize = 3;
 pub fn render(content: &Content) -> String {
     let mut out = String::new();
     for (name, root) in &content.0 {
+        // Writing to a String cannot fail, here and below.
         let _ = writeln!(out, "== {name}");
         match &root.sequence {
             Sequence::Nothing => {}
