@@ -32,6 +32,14 @@ mod write;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(2);
 
+/// An entry of the log that is not known to be covered.
+#[derive(Debug)]
+struct Held {
+    entry: Entry,
+    /// As long as it is held, nothing that was taken in from this count on is known to be in the row.
+    seq: u64,
+}
+
 /// One gateway's copy of a document.
 pub(super) struct Replica {
     pub(super) document: Document,
@@ -54,7 +62,7 @@ pub(super) struct Replica {
     head: Option<Head>,
     tenure: Option<Tenure>,
     /// The stream's entries that are not known to be covered, everyone's.
-    tail: Vec<Entry>,
+    tail: Vec<Held>,
 
     /// Local updates that are in no log yet, in order.
     queue: VecDeque<Item>,

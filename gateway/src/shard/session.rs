@@ -108,7 +108,7 @@ pub(super) fn start(shared: &Rc<Shared>, socket: NewSocket) {
         unfinished: 0,
         _open: socket.open,
     };
-    state.sessions.insert(id, session);
+    state.sessions.insert(id, Box::new(session));
     if state.closing {
         shared.close(&mut state, id, Refusal::restart());
     } else {

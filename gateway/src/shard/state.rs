@@ -43,7 +43,8 @@ pub(super) struct Shared {
 
 pub(super) struct State {
     pub(super) rooms: HashMap<Rc<str>, Slot>,
-    pub(super) sessions: HashMap<SessionId, Session>,
+    /// Boxed: a map has up to twice the places that it needs, and a session is large.
+    pub(super) sessions: HashMap<SessionId, Box<Session>>,
     /// Members of rooms without a socket, and who waits for the acknowledgement.
     pub(super) edits: HashMap<SessionId, edits::Done>,
     pub(super) wakes: Wakes,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use rand::Rng;
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,6 +27,29 @@ const STATEMENT_TIMEOUT: &str = "15s";
 /// Enforced here as well: a server that vanished enforces nothing.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
+
+/// The compare-and-set of a row, and whose writing has grown in it, in one statement: a checkpoint is mostly the way to
+/// the database and back.
+macro_rules! write_row {
+    ($row:literal) => {
+        concat!(
+            "WITH written AS (",
+            $row,
+            " RETURNING id, rev), grown AS (INSERT INTO authors (document, client, clock, last_rev) \
+             SELECT id, client, clock, rev FROM written, unnest($6::bigint[], $7::bigint[]) AS grown (client, clock) \
+             ON CONFLICT (document, client) DO UPDATE \
+             SET clock = excluded.clock, last_rev = excluded.last_rev, last_seen = now()) \
+             SELECT count(*) FROM written"
+        )
+    };
+}
+const INSERT: &str = write_row!(
+    "INSERT INTO documents (state, epoch, n, id, rev) VALUES ($1, $2, $3, $4, $5::bigint + 1) ON CONFLICT DO NOTHING"
+);
+const UPDATE: &str = write_row!(
+    "UPDATE documents SET state = $1, epoch = $2, n = $3, rev = rev + 1, updated_at = now() \
+     WHERE id = $4 AND rev = $5 AND deleted_at IS NULL"
+);
 
 /// Checkpoints in a Postgres database. A write is as durable as the database's `synchronous_commit` makes it.
 #[derive(Debug)]
@@ -125,41 +149,49 @@ impl Store for PostgresStore {
     }
 
     async fn write(&self, document: &str, expected: i64, state: Bytes, position: Option<Position>) -> Result<Written> {
-        let past = match expected {
-            0 => Past::default(),
-            _ => match self.past(document).await? {
-                Some(past) if past.rev == expected => past,
-                _ => return Ok(Written::Conflict),
-            },
+        let (mut connection, past) = self
+            .call(async {
+                let mut connection = self.pool.acquire().await?;
+                let past = if expected == 0 { None } else { archive::past(&mut connection, document).await? };
+                Ok((connection, past))
+            })
+            .await?;
+        let past = match past {
+            None if expected == 0 => Past::default(),
+            Some(past) if past.rev == expected => past,
+            _ => return Ok(Written::Conflict),
         };
         let (replaced_at, plan) = (past.updated_at, plan(&self.policy, past, state.clone()).await?);
         let version = match plan.version {
-            Some(authors) => Some((authors, self.pack_row(document).await?)),
+            Some(authors) => Some((authors, self.pack_row(&mut connection, document).await?)),
             None => None,
         };
 
         let (epoch, n) = position_to_columns(position);
-        let query = if expected == 0 {
-            "INSERT INTO documents (state, epoch, n, id, rev) VALUES ($1, $2, $3, $4, $5::bigint + 1) \
-             ON CONFLICT DO NOTHING"
-        } else {
-            "UPDATE documents SET state = $1, epoch = $2, n = $3, rev = rev + 1, updated_at = now() \
-             WHERE id = $4 AND rev = $5 AND deleted_at IS NULL"
-        };
-        let query = sqlx::query(query).bind(state.as_ref()).bind(epoch).bind(n).bind(document).bind(expected);
-        self.call(async {
-            let mut transaction = self.pool.begin().await?;
-            if query.execute(&mut *transaction).await?.rows_affected() != 1 {
-                return Ok(Written::Conflict);
-            }
-            if let Some((authors, packed)) = version {
-                self.keep(&mut transaction, document, expected, replaced_at, &authors, packed).await?;
-            }
-            archive::note_authors(&mut transaction, document, &plan.grown, expected + 1).await?;
-            transaction.commit().await?;
-            Ok(Written::Rev(expected + 1))
-        })
-        .await
+        let (clients, clocks): (Vec<i64>, Vec<i64>) =
+            plan.grown.iter().map(|(client, clock)| (client.cast_signed(), i64::from(*clock))).unzip();
+        let query = sqlx::query_scalar::<_, i64>(if expected == 0 { INSERT } else { UPDATE })
+            .bind(state.as_ref())
+            .bind(epoch)
+            .bind(n)
+            .bind(document)
+            .bind(expected)
+            .bind(clients)
+            .bind(clocks);
+        let written = self
+            .call(async {
+                // One statement is a transaction of its own.
+                let Some((authors, packed)) = version else { return query.fetch_one(&mut *connection).await };
+                let mut transaction = connection.begin().await?;
+                let written = query.fetch_one(&mut *transaction).await?;
+                if written == 1 {
+                    self.keep(&mut transaction, document, expected, replaced_at, &authors, packed).await?;
+                }
+                transaction.commit().await?;
+                Ok(written)
+            })
+            .await?;
+        Ok(if written == 1 { Written::Rev(expected + 1) } else { Written::Conflict })
     }
 
     async fn ping(&self) -> Result<()> {

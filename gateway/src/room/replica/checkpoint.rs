@@ -23,6 +23,11 @@ pub(super) struct Checkpoint {
     cover_due: bool,
     dirty_since: Option<Now>,
     retry_at: Option<Now>,
+    /// What was taken in up to this count is in no log, and only an own write brings it to the row.
+    owed: u64,
+    /// Another room has written the row last. It goes on to, and this one waits longer: that saves most of the writes,
+    /// and all of the conflicts, without a lease.
+    follows: bool,
     /// The process drains: do not wait for `checkpoint_after`.
     flush: bool,
     step: Step,
@@ -91,10 +96,29 @@ impl Replica {
         Some(row.state)
     }
 
-    /// After a join that read the row: if neither stream nor queue hold more, all that the room holds is in it.
-    pub(super) fn all_from_row(&mut self) {
-        if self.tail.is_empty() && self.queue.is_empty() {
-            self.checkpoint.covered = self.taken;
+    /// The row has lost something that the room holds: all is to be written.
+    pub(super) fn owe_row(&mut self) {
+        self.taken += 1;
+        self.checkpoint.owed = self.taken;
+    }
+
+    /// Whatever came from the log is in the row or in the tail, and whatever is in no log in the queue: what is older than
+    /// all of that is in the row.
+    pub(super) fn count_covered(&mut self) {
+        if self.checkpoint.owed > self.checkpoint.covered {
+            return;
+        }
+        let uncovered = self.tail.iter().filter(|held| !self.row_covers(held.entry.position)).map(|held| held.seq);
+        let queued = self.queue.front().map(|item| item.seq);
+        let known = uncovered.chain(queued).min().map_or(self.taken, |first| first.saturating_sub(1));
+        self.checkpoint.covered = self.checkpoint.covered.max(known);
+    }
+
+    /// Another room has written the row. What is in the log will be in its next one.
+    fn follow(&mut self) {
+        self.checkpoint.follows = true;
+        if self.queue.is_empty() && self.checkpoint.owed <= self.checkpoint.covered {
+            self.checkpoint.dirty_since = None;
         }
     }
 
@@ -112,7 +136,12 @@ impl Replica {
 
     fn due_at(&self, alone: bool) -> Option<Now> {
         let since = self.checkpoint.dirty_since?;
-        let wait = if alone || self.checkpoint.flush { Duration::ZERO } else { self.limits.checkpoint_after };
+        let after = self.limits.checkpoint_after;
+        let wait = match () {
+            () if alone || self.checkpoint.flush => Duration::ZERO,
+            () if self.checkpoint.follows => after + after / 4,
+            () => after,
+        };
         Some(since + wait)
     }
 
@@ -161,7 +190,7 @@ impl Replica {
             && self.queue.is_empty()
             && self.flight.is_none()
             && !self.row_due
-            && self.tail.iter().all(|entry| heard(entry.position))
+            && self.tail.iter().all(|held| heard(held.entry.position))
     }
 
     fn begin_cover(&mut self, position: Position, rev: Option<i64>, effects: &mut Vec<Effect>) {
@@ -188,6 +217,7 @@ impl Replica {
                 self.checkpoint.row_position = row_position;
                 self.checkpoint.covered = self.checkpoint.covered.max(taken);
                 self.checkpoint.dirty_since = None;
+                self.checkpoint.follows = false;
                 if let Some(position) = position
                     && self.joined()
                 {
@@ -216,9 +246,14 @@ impl Replica {
         self.checkpoint.step = Step::Idle;
         match result {
             Ok(row) => {
+                let shrank = self.row_shrank(row.as_ref());
                 let state = self.take_row(row);
                 self.unite(state, []);
-                self.begin_write(now, effects);
+                if shrank {
+                    self.owe_row();
+                }
+                self.count_covered();
+                self.follow();
             }
             Err(Failed) => self.checkpoint_later(now),
         }
@@ -237,7 +272,7 @@ impl Replica {
         }
         self.checkpoint.step = Step::Idle;
         match result {
-            Ok(true) => self.drop_covered(position),
+            Ok(true) => _ = self.drop_covered(position),
             // Another epoch is open, or none any more.
             Ok(false) => {
                 self.checkpoint_later(now);
@@ -260,22 +295,27 @@ impl Replica {
             self.checkpoint.rev = rev;
             self.checkpoint.row_position = highest(self.checkpoint.row_position, Some(position));
         }
-        self.drop_covered(position);
-        let at_end = self.position.is_some_and(|mine| mine.n <= position.n);
-        if at_end && self.flight.is_none() && self.joined() {
-            self.all_from_row();
+        let own = matches!(self.checkpoint.step, Step::Covering { position: mine, .. } if mine == position);
+        let told = self.drop_covered(position);
+        if self.joined() {
+            self.count_covered();
+            if told && !own {
+                self.follow();
+            }
         }
     }
 
-    fn drop_covered(&mut self, covered: Position) {
-        let lower = |at: Position| at.epoch.generation() < covered.epoch.generation();
-        self.tail.retain(|entry| {
-            let at = entry.position;
+    /// Whether there was something to drop.
+    fn drop_covered(&mut self, covered: Position) -> bool {
+        let (lower, before) = (|at: Position| at.epoch.generation() < covered.epoch.generation(), self.tail.len());
+        self.tail.retain(|held| {
+            let at = held.entry.position;
             !(lower(at) || at.epoch == covered.epoch && at.n <= covered.n)
         });
         if self.position == Some(covered) {
             self.checkpoint.cover_due = false;
         }
+        self.tail.len() < before
     }
 
     fn checkpoint_later(&mut self, now: Now) {

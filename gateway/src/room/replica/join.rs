@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::super::log::{Entry, Position, ReadReply, Row};
 use super::super::{Effect, Failed, Now, Rule};
-use super::Replica;
+use super::{Held, Replica};
 use super::look::Look;
 use super::write::Item;
 
@@ -129,9 +129,10 @@ impl Replica {
         // Within one epoch an entry that is no longer there was trimmed, so it was covered, and all who joined had it.
         let trimmed = |at: Position| reply.last.is_some_and(|last| last.epoch == at.epoch && at.n <= last.n);
         let old_tail = std::mem::take(&mut self.tail);
-        let known: HashSet<Position> = old_tail.iter().map(|entry| entry.position).collect();
+        let known: HashSet<Position> = old_tail.iter().map(|held| held.entry.position).collect();
         let lost: Vec<Entry> = old_tail
             .into_iter()
+            .map(|held| held.entry)
             .filter(|entry| !in_stream.contains(&entry.position) && !trimmed(entry.position))
             .collect();
 
@@ -154,16 +155,19 @@ impl Replica {
             // would keep the room open for good.
             self.log_is_empty();
         }
-        self.tail = reply.entries.into_iter().filter(|entry| !self.row_covers(entry.position)).collect();
+        // When each was taken in first is not known any more.
+        let seq = self.covered() + 1;
+        let uncovered = reply.entries.into_iter().filter(|entry| !self.row_covers(entry.position));
+        self.tail = uncovered.map(|entry| Held { entry, seq }).collect();
         self.position = reply.last;
         self.head = reply.head;
         self.tenure = Some(reply.tenure);
         self.requeue(lost);
         if row_shrank {
             // A database that failed over has lost checkpoints, or somebody deleted the row: all is to be written.
-            self.taken += 1;
+            self.owe_row();
         } else if row_read {
-            self.all_from_row();
+            self.count_covered();
         }
         self.stage = Stage::Joined;
         self.loaded = true;
@@ -210,19 +214,19 @@ impl Replica {
         }
         self.position = Some(entry.position);
         self.log_grew();
-        if self.tail.iter().rev().any(|known| known.position == entry.position) {
+        if self.tail.iter().rev().any(|known| known.entry.position == entry.position) {
             return;
         }
-        if self.flight.as_ref().is_none_or(|flight| flight.update != entry.update)
-            && self.document.push(entry.update.clone()).is_ok()
-        {
+        let own = self.flight.as_ref().is_some_and(|flight| flight.update == entry.update);
+        if !own && self.document.push(entry.update.clone()).is_ok() {
             self.taken += 1;
             // A row that was read after the log has brought, and told, what the log is only telling now.
             if !self.row_covers(entry.position) && !self.ahead.told(&entry.update) {
                 self.news.push(entry.update.clone());
             }
         }
-        self.tail.push(entry);
+        let seq = self.queue.front().filter(|_| own).map_or(self.taken, |item| item.seq);
+        self.tail.push(Held { entry, seq });
     }
 
     pub(in super::super) fn disconnected(&mut self, now: Now, generation: u64) {

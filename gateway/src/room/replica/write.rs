@@ -6,7 +6,7 @@ use rand::Rng as _;
 use super::super::document::EMPTY_UPDATE;
 use super::super::log::{Appended, Entry, Epoch, Opened, Position, ReadReply};
 use super::super::{Durability, Effect, Failed, Now, Rule, SessionId};
-use super::Replica;
+use super::{Held, Replica};
 
 /// Merging costs more than it saves beyond this many updates.
 const BATCH_UPDATES: usize = 128;
@@ -163,10 +163,11 @@ impl Replica {
     }
 
     fn logged(&mut self, position: Position, flight: Flight) {
+        let seq = self.queue.front().map_or(self.taken, |item| item.seq);
         self.queue.drain(..flight.items);
         self.log_grew();
-        if !self.tail.iter().rev().any(|entry| entry.position == position) {
-            self.tail.push(Entry { position, update: flight.update });
+        if !self.tail.iter().rev().any(|held| held.entry.position == position) {
+            self.tail.push(Held { entry: Entry { position, update: flight.update }, seq });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use super::PostgresStore;
 use crate::history::policy::{ClientId, LastVersion, Past, Written};
@@ -32,72 +32,69 @@ fn column(clients: &[ClientId]) -> Vec<i64> {
     clients.iter().copied().map(u64::cast_signed).collect()
 }
 
-/// Writes down whose writing has grown in the row of this `rev`.
-pub(super) async fn note_authors(
-    db: &mut PgConnection,
-    document: &str,
-    grown: &[(ClientId, u32)],
+#[derive(FromRow)]
+struct PastColumns {
     rev: i64,
-) -> sqlx::Result<()> {
-    if grown.is_empty() {
-        return Ok(());
-    }
-    let (clients, clocks): (Vec<i64>, Vec<i64>) =
-        grown.iter().map(|(client, clock)| (client.cast_signed(), i64::from(*clock))).unzip();
-    let query = "INSERT INTO authors (document, client, clock, last_rev) \
-                 SELECT $1, client, clock, $2 FROM unnest($3::bigint[], $4::bigint[]) AS grown (client, clock) \
-                 ON CONFLICT (document, client) DO UPDATE \
-                 SET clock = excluded.clock, last_rev = excluded.last_rev, last_seen = now()";
-    sqlx::query(query).bind(document).bind(rev).bind(clients).bind(clocks).execute(db).await.map(drop)
+    now: i64,
+    created_at: i64,
+    updated_at: i64,
+    version_rev: Option<i64>,
+    version_created_at: Option<i64>,
+    version_authors: Option<Vec<i64>>,
+    /// One item for each client, as the next two. None: nobody has written.
+    clients: Option<Vec<i64>>,
+    clocks: Option<Vec<i64>>,
+    last_revs: Option<Vec<i64>>,
 }
 
-impl PostgresStore {
-    /// The row and the history before a checkpoint. None: no row, or a deleted one.
-    pub(super) async fn past(&self, document: &str) -> Result<Option<Past>> {
-        type Columns = (i64, i64, i64, i64, Option<i64>, Option<i64>, Option<Vec<i64>>);
-        let row = sqlx::query_as::<_, Columns>(
-            "SELECT d.rev, extract(epoch FROM now())::bigint, extract(epoch FROM d.created_at)::bigint, \
-                 extract(epoch FROM d.updated_at)::bigint, v.rev, extract(epoch FROM v.created_at)::bigint, v.authors \
-             FROM documents d LEFT JOIN LATERAL (SELECT rev, created_at, authors FROM versions \
-                 WHERE document = d.id AND name IS NULL ORDER BY id DESC LIMIT 1) v ON true \
-             WHERE d.id = $1 AND d.deleted_at IS NULL",
-        );
-        let written =
-            sqlx::query_as::<_, (i64, i64, i64)>("SELECT client, clock, last_rev FROM authors WHERE document = $1");
-        // Both on one connection: two would wait for each other when all are in use.
-        let found = self
-            .call(async {
-                let mut connection = self.pool.acquire().await?;
-                let row = row.bind(document).fetch_optional(&mut *connection).await?;
-                Ok((row, written.bind(document).fetch_all(&mut *connection).await?))
-            })
-            .await?;
-        let (Some((rev, now, created_at, updated_at, version_rev, version_created_at, authors)), written) = found
-        else {
-            return Ok(None);
-        };
-        let last = match (version_rev, version_created_at, authors) {
+impl From<PastColumns> for Past {
+    fn from(row: PastColumns) -> Self {
+        let last = match (row.version_rev, row.version_created_at, row.version_authors) {
             (Some(rev), Some(created_at), Some(authors)) => {
                 Some(LastVersion { rev, created_at, authors: clients(authors) })
             }
             _ => None,
         };
-        let written = written
-            .into_iter()
-            .map(|(client, clock, last_rev)| Written {
-                client: client.cast_unsigned(),
-                clock: u32::try_from(clock).unwrap_or(u32::MAX),
-                last_rev,
-            })
-            .collect();
-        Ok(Some(Past { rev, now, created_at, updated_at, last, written }))
+        let items = |column: Option<Vec<i64>>| column.unwrap_or_default().into_iter();
+        let written = items(row.clients).zip(items(row.clocks)).zip(items(row.last_revs));
+        let written = written.map(|((client, clock), last_rev)| Written {
+            client: client.cast_unsigned(),
+            clock: u32::try_from(clock).unwrap_or(u32::MAX),
+            last_rev,
+        });
+        Self {
+            rev: row.rev,
+            now: row.now,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            last,
+            written: written.collect(),
+        }
     }
+}
 
+/// The row and the history before a checkpoint. None: no row, or a deleted one.
+pub(super) async fn past(db: &mut PgConnection, document: &str) -> sqlx::Result<Option<Past>> {
+    let query = sqlx::query_as::<_, PastColumns>(
+        "SELECT d.rev, extract(epoch FROM now())::bigint AS now, extract(epoch FROM d.created_at)::bigint AS created_at, \
+             extract(epoch FROM d.updated_at)::bigint AS updated_at, v.rev AS version_rev, \
+             extract(epoch FROM v.created_at)::bigint AS version_created_at, v.authors AS version_authors, \
+             a.clients, a.clocks, a.last_revs \
+         FROM documents d LEFT JOIN LATERAL (SELECT rev, created_at, authors FROM versions \
+             WHERE document = d.id AND name IS NULL ORDER BY id DESC LIMIT 1) v ON true, \
+         LATERAL (SELECT array_agg(client) AS clients, array_agg(clock) AS clocks, array_agg(last_rev) AS last_revs \
+             FROM authors WHERE document = d.id) a \
+         WHERE d.id = $1 AND d.deleted_at IS NULL",
+    );
+    Ok(query.bind(document).fetch_optional(db).await?.map(Past::from))
+}
+
+impl PostgresStore {
     /// The row's state, ready to become a version. If the row is another one by now, the compare-and-set fails and
     /// this goes with it.
-    pub(super) async fn pack_row(&self, document: &str) -> Result<Packed> {
+    pub(super) async fn pack_row(&self, db: &mut PgConnection, document: &str) -> Result<Packed> {
         let query = sqlx::query_as("SELECT state FROM documents WHERE id = $1").bind(document);
-        let (state,): (Vec<u8>,) = self.call(query.fetch_one(&self.pool)).await?;
+        let (state,): (Vec<u8>,) = self.call(query.fetch_one(db)).await?;
         pack(state.into()).await
     }
 
@@ -195,7 +192,8 @@ impl Archive for PostgresStore {
     }
 
     async fn name_version(&self, document: &str, name: &str, state: Bytes) -> Result<Option<VersionInfo>> {
-        let Some(past) = self.past(document).await? else { return Ok(None) };
+        let past = self.call(async { past(&mut *self.pool.acquire().await?, document).await }).await?;
+        let Some(past) = past else { return Ok(None) };
         let (rev, authors, packed) = (past.rev, authors_of(past, state.clone()).await?, pack(state).await?);
         // The row is locked, so that a deletion comes either before, and nothing is kept, or after, and takes it along.
         let query = format!(
