@@ -9,9 +9,10 @@
 //! - `replica`: the log protocol: join, write, live, acknowledge, checkpoint, leave
 //! - `rule`: the protocol's rules by name, for tests that take one out
 //! - `document`: the CRDT as bytes: state, state vector, difference, merge, validation
+//! - `members`: who is there, and how each is told what others wrote
 //! - `awareness`: presence, kept per client id, removed with its session
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use self::awareness::{Awareness, Owner, REMOTE_TIMEOUT};
 use self::document::EMPTY_UPDATE;
 pub use self::io::{CloseReason, Durability, Effect, Failed, Input, Limits, Now, SessionId};
+use self::members::{Audience, Members};
 use self::replica::Replica;
 pub use self::rule::Rule;
 use crate::protocol::yjs::{Message, decode_awareness, encode_awareness};
@@ -27,13 +29,14 @@ pub mod awareness;
 pub mod document;
 mod io;
 pub mod log;
+mod members;
 mod replica;
 mod rule;
 
 /// One document while it is open in this process.
 pub struct Room {
     limits: Limits,
-    sessions: BTreeSet<SessionId>,
+    members: Members,
     awareness: Awareness,
     replica: Replica,
     /// Messages that came before the document was there.
@@ -63,7 +66,7 @@ impl Room {
         Self {
             replica: Replica::new(limits.clone(), seed),
             limits,
-            sessions: BTreeSet::new(),
+            members: Members::default(),
             awareness: Awareness::default(),
             early: VecDeque::new(),
             early_bytes: 0,
@@ -80,7 +83,7 @@ impl Room {
 
     /// The sessions that are in the room.
     pub fn sessions(&self) -> usize {
-        self.sessions.len()
+        self.members.len()
     }
 
     /// Bytes of document that the room keeps.
@@ -123,7 +126,7 @@ impl Room {
     }
 
     fn join(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
-        self.sessions.insert(session);
+        self.members.join(session);
         self.done = false;
         if !self.joined_once {
             self.joined_once = true;
@@ -146,14 +149,14 @@ impl Room {
     /// The document is there: everybody who waited is served, in order.
     fn open(&mut self, now: Now, effects: &mut Vec<Effect>) {
         effects.push(Effect::QueryAwareness);
-        for session in self.sessions.clone() {
+        for session in self.members.all() {
             self.greet(session, effects);
         }
         self.early_bytes = 0;
         while let Some((session, message)) = self.early.pop_front() {
             // Of a session that has left meanwhile only its edits count: its presence would stay for good.
             let edit = matches!(message, Message::SyncStep2(_) | Message::Update(_));
-            if edit || self.sessions.contains(&session) {
+            if edit || self.members.contains(session) {
                 self.serve(now, session, message, effects);
             }
         }
@@ -170,7 +173,7 @@ impl Room {
     }
 
     fn message(&mut self, now: Now, session: SessionId, message: Message, effects: &mut Vec<Effect>) {
-        if !self.sessions.contains(&session) {
+        if !self.members.contains(session) {
             return;
         }
         if self.replica.loaded() {
@@ -184,10 +187,17 @@ impl Room {
     fn serve(&mut self, now: Now, session: SessionId, message: Message, effects: &mut Vec<Effect>) {
         match message {
             Message::SyncStep1(vector) => match self.replica.document.diff(&vector) {
-                Ok(update) => effects.push(Effect::Send { to: vec![session], message: Message::SyncStep2(update) }),
+                Ok(update) => {
+                    self.members.was_given(session);
+                    effects.push(Effect::Send { to: vec![session], message: Message::SyncStep2(update) });
+                }
                 Err(_) => self.close(now, session, CloseReason::Undecodable, effects),
             },
-            Message::SyncStep2(update) | Message::Update(update) => self.update(now, session, update, effects),
+            Message::SyncStep2(update) => {
+                self.members.has_told(session, &update);
+                self.update(now, session, update, effects);
+            }
+            Message::Update(update) => self.update(now, session, update, effects),
             Message::Awareness(body) => match decode_awareness(body) {
                 Ok(list) => self.awareness.apply(now, Owner::Session(session), &list),
                 Err(_) => self.close(now, session, CloseReason::Undecodable, effects),
@@ -217,20 +227,22 @@ impl Room {
         if self.replica.document.push(update.clone()).is_err() {
             return self.close(now, session, CloseReason::Undecodable, effects);
         }
-        self.to_others(Some(session), Message::Update(update.clone()), effects);
+        self.tell(Some(session), update.clone(), effects);
         self.replica.local(session, update);
     }
 
-    fn to_others(&self, except: Option<SessionId>, message: Message, effects: &mut Vec<Effect>) {
-        let to: Vec<_> = self.sessions.iter().copied().filter(|session| Some(*session) != except).collect();
-        if !to.is_empty() {
-            effects.push(Effect::Send { to, message });
+    /// Tells what `author` wrote, or somebody elsewhere.
+    fn tell(&self, author: Option<SessionId>, update: Bytes, effects: &mut Vec<Effect>) {
+        let awaiting = self.replica.awaiting(&update);
+        let Audience { as_update, as_step2 } = self.members.audience(author, &update, &awaiting);
+        if !as_update.is_empty() || !as_step2.is_empty() {
+            effects.push(Effect::Tell { as_update, as_step2, update });
         }
     }
 
     fn close(&mut self, now: Now, session: SessionId, reason: CloseReason, effects: &mut Vec<Effect>) {
         // Unless it has left before what it sent was looked at.
-        if self.sessions.contains(&session) {
+        if self.members.contains(session) {
             effects.push(Effect::Close { session, reason });
             self.leave(now, session);
         }
@@ -238,10 +250,9 @@ impl Room {
     }
 
     fn leave(&mut self, now: Now, session: SessionId) {
-        if !self.sessions.remove(&session) {
-            return;
+        if self.members.leave(session) {
+            self.awareness.leave(now, session);
         }
-        self.awareness.leave(now, session);
     }
 
     fn remote_awareness(&mut self, now: Now, update: Bytes) {
@@ -259,18 +270,21 @@ impl Room {
             return;
         }
         // The last one's removal must get to the other gateways before the room ends.
-        let waits = !self.sessions.is_empty();
+        let waits = !self.members.is_empty();
         if let Some(at) = self.quiet_until.filter(|at| waits && now < *at) {
             self.tell_at = Some(at);
             return;
         }
         let (all, local) = self.awareness.take_news();
-        self.to_others(None, Message::Awareness(encode_awareness(&all)), effects);
+        let to = self.members.all();
+        if !to.is_empty() {
+            effects.push(Effect::Send { to, message: Message::Awareness(encode_awareness(&all)) });
+        }
         if !local.is_empty() {
             effects.push(Effect::PublishAwareness(encode_awareness(&local)));
         }
         self.tell_at = None;
-        self.quiet_until = Some(now + presence_tick(self.sessions.len()));
+        self.quiet_until = Some(now + presence_tick(self.members.len()));
     }
 
     fn publish_awareness(&mut self, effects: &mut Vec<Effect>) {
@@ -287,13 +301,14 @@ impl Room {
             self.expire_at = (!self.awareness.all().is_empty()).then_some(now + REMOTE_TIMEOUT / 4);
         }
         self.tell_presence(now, effects);
-        let alone = self.sessions.is_empty();
+        let alone = self.members.is_empty();
         self.replica.advance(now, alone, effects);
         for update in std::mem::take(&mut self.replica.news) {
-            self.to_others(None, Message::Update(update), effects);
+            self.tell(None, update, effects);
         }
         for (session, update) in std::mem::take(&mut self.replica.acknowledged) {
-            if self.sessions.contains(&session) {
+            if self.members.contains(session) {
+                self.members.was_acknowledged(session, &update);
                 effects.push(Effect::Acknowledge { session, update });
             }
         }

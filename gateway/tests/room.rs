@@ -71,8 +71,7 @@ impl Desk {
     }
 
     fn told(&self, update: &Bytes) -> usize {
-        let is_it =
-            |effect: &&Effect| matches!(effect, Effect::Send { message: Message::Update(sent), .. } if sent == update);
+        let is_it = |effect: &&Effect| matches!(effect, Effect::Tell { update: told, .. } if told == update);
         self.effects.iter().filter(is_it).count()
     }
 

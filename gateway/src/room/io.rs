@@ -135,6 +135,13 @@ pub enum Effect {
         to: Vec<SessionId>,
         message: Message,
     },
+    /// What others wrote, encoded once for each of the two. As a Step2 for sessions that could take an Update for the
+    /// acknowledgement of something that they sent themselves.
+    Tell {
+        as_update: Vec<SessionId>,
+        as_step2: Vec<SessionId>,
+        update: Bytes,
+    },
     /// All that the session sent up to and including this update is as durable as was promised. y-websocket: an echo.
     Acknowledge {
         session: SessionId,

@@ -1,4 +1,5 @@
-use super::log::{ReadReply, Tenure};
+use super::document::EMPTY_VECTOR;
+use super::log::{Entry, Epoch, Head, Position, ReadReply, Tenure};
 use super::*;
 use crate::protocol::yjs::Presence;
 
@@ -46,6 +47,7 @@ fn a_session_that_leaves_before_the_document_is_there_leaves_its_edits_and_no_pr
     input(&mut room, Input::Join { session: HERE });
     let presence = [Presence { client: 7, clock: 1, json: "{}".to_owned() }];
     send(&mut room, GONE, Message::Awareness(encode_awareness(&presence)));
+    send(&mut room, HERE, Message::SyncStep1(Bytes::from_static(EMPTY_VECTOR)));
     send(&mut room, GONE, Message::Update(Bytes::from_static(EDIT)));
     send(&mut room, GONE, Message::QueryAwareness);
     send(&mut room, GONE, Message::Update(Bytes::from_static(&[0xff])));
@@ -54,9 +56,7 @@ fn a_session_that_leaves_before_the_document_is_there_leaves_its_edits_and_no_pr
     let is_to = |effect: &Effect, session| matches!(effect, Effect::Send { to, .. } if to.contains(&session));
     assert!(room.replica.loaded());
     assert!(!effects.iter().any(|effect| is_to(effect, GONE) || matches!(effect, Effect::Close { .. })), "{effects:?}");
-    let edit = |effect: &Effect| {
-        is_to(effect, HERE) && matches!(effect, Effect::Send { message: Message::Update(sent), .. } if sent == EDIT)
-    };
+    let edit = |effect: &Effect| matches!(effect, Effect::Tell { as_step2, update, .. } if as_step2.contains(&HERE) && update == EDIT);
     assert!(effects.iter().any(edit), "{effects:?}");
     assert_eq!(room.awareness.all(), []);
 }
@@ -84,4 +84,35 @@ fn early_messages_without_a_body_fill_the_backlog_too() {
     assert!((0..100).any(&mut paused));
     load(&mut room);
     assert!(!room.paused);
+}
+
+/// Somebody wrote through another gateway, whose append is on its way to us, and then comes to us: the log tells us what the
+/// session has told us already, and neither is in the database.
+#[test]
+fn what_a_session_wrote_through_another_gateway_is_not_told_to_it_as_an_acknowledgement() {
+    let limits = Limits { durability: Durability::Database, ..room().limits };
+    let mut room = Room::new(limits, 1);
+    input(&mut room, Input::Join { session: HERE });
+    load(&mut room);
+    let (epoch, tenure) = (Epoch::new(1, 1), Tenure("one".to_owned()));
+    // Another gateway opens the log, so we join it.
+    let first = Entry { position: Position { epoch, n: 0 }, update: Bytes::from_static(&[0, 1, 9, 1, 0, 1]) };
+    input(&mut room, Input::Entry(first.clone()));
+    let head = Some(Head { epoch, tenure: tenure.clone() });
+    let reply = ReadReply { entries: vec![first.clone()], last: Some(first.position), head, tenure };
+    input(&mut room, Input::Subscribed { call: 4, result: Ok(1) });
+    input(&mut room, Input::Read { call: 5, result: Ok(reply) });
+    input(&mut room, Input::Loaded { call: 6, result: Ok(None) });
+
+    send(&mut room, HERE, Message::SyncStep1(Bytes::from_static(EMPTY_VECTOR)));
+    let mut effects = send(&mut room, HERE, Message::SyncStep2(Bytes::from_static(EDIT)));
+    let entry = Entry { position: Position { epoch, n: 1 }, update: Bytes::from_static(EDIT) };
+    effects.extend(input(&mut room, Input::Appended { call: 7, result: Err(Failed) }));
+    effects.extend(input(&mut room, Input::Entry(entry)));
+    let acknowledges = |effect: &Effect| match effect {
+        Effect::Tell { as_update, update, .. } => as_update.contains(&HERE) && update == EDIT,
+        Effect::Acknowledge { .. } => true,
+        _ => false,
+    };
+    assert!(!effects.iter().any(acknowledges), "{effects:?}");
 }

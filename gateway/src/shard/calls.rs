@@ -115,6 +115,7 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
             return None;
         }
         Effect::Send { .. }
+        | Effect::Tell { .. }
         | Effect::Acknowledge { .. }
         | Effect::Close { .. }
         | Effect::Pause(_)

@@ -133,6 +133,12 @@ impl Shared {
     fn carry_out(self: &Rc<Self>, state: &mut State, document: &Rc<str>, effect: Effect) {
         match effect {
             Effect::Send { to, message } => self.send(state, &to, &message),
+            Effect::Tell { as_update, as_step2, update } => {
+                if !as_step2.is_empty() {
+                    self.tell(state, &as_step2, &Message::SyncStep2(update.clone()));
+                }
+                self.tell(state, &as_update, &Message::Update(update));
+            }
             Effect::Acknowledge { session, update } => {
                 if !self.acknowledge_edit(state, document, session) {
                     let frame = frame(&Message::Update(update));
@@ -178,14 +184,20 @@ impl Shared {
 
     fn send(&self, state: &mut State, to: &[SessionId], message: &Message) {
         let kind = match message {
-            Message::Update(_) | Message::Awareness(_) => Kind::Live,
+            Message::Awareness(_) => Kind::Live,
             _ => Kind::Content,
         };
-        let is_update = matches!(message, Message::Update(_));
+        let frame = frame(message);
+        for &session in to {
+            self.queue(state, session, frame.clone(), kind);
+        }
+    }
+
+    fn tell(&self, state: &mut State, to: &[SessionId], message: &Message) {
         let frame = frame(message);
         let (received, mut sent) = (state.received, 0);
         for &session in to {
-            if self.queue(state, session, frame.clone(), kind) && is_update {
+            if self.queue(state, session, frame.clone(), Kind::Live) {
                 sent += 1;
                 if let Some(session) = state.sessions.get_mut(&session) {
                     session.outbox.note_update(received);

@@ -22,6 +22,8 @@ pub(crate) struct Link {
     synced: bool,
     /// Sent and not acknowledged, with the number of own tokens that the room then has.
     sent: VecDeque<(Bytes, usize)>,
+    /// Acknowledged by what was none, as all bytes look the same to a client.
+    mistaken: Vec<Bytes>,
 }
 
 pub(crate) struct Client {
@@ -49,7 +51,15 @@ impl Client {
 
     /// The first message of a connection.
     pub(crate) fn connect(&mut self, now: Now, gateway: usize, session: SessionId) -> Message {
-        self.link = Some(Link { gateway, session, up: now, down: now, synced: false, sent: VecDeque::new() });
+        self.link = Some(Link {
+            gateway,
+            session,
+            up: now,
+            down: now,
+            synced: false,
+            sent: VecDeque::new(),
+            mistaken: Vec::new(),
+        });
         Message::SyncStep1(self.doc.transact().state_vector().encode_v1().into())
     }
 
@@ -85,6 +95,7 @@ impl Client {
 
     /// A message of the room; the answer, if there is one.
     pub(crate) fn receive(&mut self, message: Message) -> Option<Message> {
+        let is_update = matches!(message, Message::Update(_));
         match message {
             Message::SyncStep1(vector) => {
                 let vector = StateVector::decode_v1(&vector).unwrap();
@@ -95,6 +106,10 @@ impl Client {
                 Some(Message::SyncStep2(update))
             }
             Message::SyncStep2(update) | Message::Update(update) => {
+                if is_update && self.link.as_ref()?.sent.front().is_some_and(|(sent, _)| *sent == update) {
+                    self.acknowledge(&update);
+                    self.link.as_mut()?.mistaken.push(update.clone());
+                }
                 self.received.push(update);
                 let last = self.received.len() - 1;
                 let waited = self.doc.transact().has_missing_updates();
@@ -122,7 +137,12 @@ impl Client {
 
     /// Acknowledgements come in the order in which the client sent.
     pub(crate) fn acknowledge(&mut self, update: &Bytes) {
-        let (sent, own) = self.link.as_mut().unwrap().sent.pop_front().expect("acknowledged but never sent");
+        let link = self.link.as_mut().unwrap();
+        if let Some(at) = link.mistaken.iter().position(|mistaken| mistaken == update) {
+            link.mistaken.remove(at);
+            return;
+        }
+        let (sent, own) = link.sent.pop_front().expect("acknowledged but never sent");
         must!(sent == *update, "acknowledged out of order");
         self.acknowledged = self.acknowledged.max(own);
     }

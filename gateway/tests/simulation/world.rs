@@ -416,6 +416,14 @@ impl World {
                     self.send_down(session, Down::Message(message.clone()));
                 }
             }
+            Effect::Tell { as_update, as_step2, update } => {
+                for session in as_update {
+                    self.send_down(session, Down::Message(Message::Update(update.clone())));
+                }
+                for session in as_step2 {
+                    self.send_down(session, Down::Message(Message::SyncStep2(update.clone())));
+                }
+            }
             Effect::Acknowledge { session, update } => self.send_down(session, Down::Acknowledge(update)),
             Effect::Close { reason, .. } => panic!("a well-behaved client was closed: {reason:?}"),
             Effect::Pause(_) | Effect::PublishAwareness(_) | Effect::QueryAwareness => {}

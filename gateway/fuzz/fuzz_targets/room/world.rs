@@ -213,6 +213,11 @@ impl World {
                     self.people.of(session);
                 }
             }
+            Effect::Tell { as_update, as_step2, .. } => {
+                for session in as_update.into_iter().chain(as_step2) {
+                    self.people.of(session);
+                }
+            }
             Effect::Close { session, .. } => self.people.closed(session),
             Effect::Acknowledge { session, update } => {
                 let (client, owed) = self.people.acknowledged(session, &update);

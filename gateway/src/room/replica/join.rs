@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::super::log::{Entry, Position, ReadReply, Row};
 use super::super::{Effect, Failed, Now, Rule};
-use super::{Held, Replica};
 use super::look::Look;
 use super::write::Item;
+use super::{Held, Replica};
 
 /// How far the join is.
 #[derive(Debug)]

@@ -59,6 +59,12 @@ impl Replica {
         self.waiting.push_back(Waiting { seq: self.taken, session, update });
     }
 
+    /// Who waits for an acknowledgement of these bytes.
+    pub(in super::super) fn awaiting(&self, update: &Bytes) -> Vec<SessionId> {
+        let same = self.waiting.iter().filter(|waiting| waiting.update == *update);
+        same.map(|waiting| waiting.session).collect()
+    }
+
     /// Bytes that are in no log yet.
     pub(in super::super) fn backlog(&self) -> usize {
         self.queue.iter().map(|item| item.update.len()).sum()
