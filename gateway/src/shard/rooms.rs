@@ -154,6 +154,11 @@ impl Shared {
                     self.earlier.notify_one();
                 }
             }
+            Effect::Skipped { position } => {
+                self.setup.metrics.skipped_entries.inc();
+                let (epoch, n) = (position.epoch, position.n);
+                tracing::error!(document = &**document, %epoch, n, "an entry of the log is no update; it was left out");
+            }
             Effect::Done => {
                 self.remove(state, document);
                 calls::unsubscribe(self, state, document);
