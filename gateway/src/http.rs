@@ -116,6 +116,9 @@ impl Public {
                     },
                 }
             }
+            Head::OtherVersion => {
+                refuse(stream, "426 Upgrade Required", VERSION, "this server speaks version 13 of WebSocket").await
+            }
             Head::Bad(sentence) => refuse(stream, "400 Bad Request", "", sentence).await,
             Head::Session { document, key, length } => {
                 let Some(shards) = &self.shards else {
@@ -160,6 +163,8 @@ impl Public {
 }
 
 const UNAVAILABLE: &str = "503 Service Unavailable";
+/// What a client of another version may come back with.
+const VERSION: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
 const RETRY: &str = "Retry-After: 1\r\n";
 
 async fn read_head(stream: &mut TcpStream, read: &mut BytesMut) -> io::Result<Head> {

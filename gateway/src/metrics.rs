@@ -107,6 +107,8 @@ pub struct Metrics {
     pub store_errors: IntCounter,
     /// Documents that were opened because nobody advanced their log.
     pub swept: IntCounter,
+    /// Entries of the log that are no update and were left out.
+    pub skipped_entries: IntCounter,
     pub draining: IntGauge,
     pub memory_bytes: IntGauge,
     /// 0: there is none.
@@ -165,6 +167,7 @@ impl Metrics {
             log_errors: counter("log_errors_total", "Calls to the log that had no answer.")?,
             store_errors: counter("store_errors_total", "Calls to the database that had no answer.")?,
             swept: counter("swept_total", "Documents that were opened because nobody advanced their log.")?,
+            skipped_entries: counter("skipped_entries_total", "Entries of the log that are no update; left out.")?,
             draining: gauge("draining", "1 from the start of the drain on.")?,
             memory_bytes: gauge("memory_bytes", "Memory that the process uses, mapped files left out.")?,
             memory_limit_bytes: gauge(
@@ -220,6 +223,7 @@ mod tests {
             "editorcluster_log_errors_total 0",
             "editorcluster_store_errors_total 0",
             "editorcluster_swept_total 0",
+            "editorcluster_skipped_entries_total 0",
             "editorcluster_draining 0",
             "editorcluster_memory_bytes 0",
             "editorcluster_memory_limit_bytes 0",

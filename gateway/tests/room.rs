@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::protocol::yjs::Message;
+use gateway::room::document::EMPTY_UPDATE;
 use gateway::room::log::{Entry, Epoch, Head, Opened, Position, ReadReply, Row, Tenure, Tip};
 use gateway::room::{Durability, Effect, Failed, Input, Limits, Room, SessionId};
+use yrs::updates::decoder::Decode as _;
+use yrs::{ClientID, Update};
 
 const SESSION: SessionId = SessionId(1);
 
@@ -68,6 +71,8 @@ impl Desk {
             let call = self.take(|effect| if let Effect::Load { call } = effect { Some(*call) } else { None });
             self.input(Input::Loaded { call, result: Ok(row) });
         }
+        // Nobody is told anything before being given the document.
+        self.input(Input::Message { session: SESSION, message: Message::SyncStep1(Bytes::from_static(&[0])) });
     }
 
     fn told(&self, update: &Bytes) -> usize {
@@ -257,4 +262,95 @@ fn a_swept_document_is_covered_and_closed_and_a_failure_ends_it_too() {
     let call = desk.take(|effect| if let Effect::Subscribe { call } = effect { Some(*call) } else { None });
     desk.input(Input::Subscribed { call, result: Err(Failed) });
     assert!(desk.effects.iter().any(done));
+}
+
+/// Bytes that no room would have written.
+fn junk() -> Bytes {
+    Bytes::from_static(&[1, 1, 0xff])
+}
+
+#[test]
+fn an_entry_that_is_no_update_is_told_to_nobody_and_never_written_again() {
+    let (epoch, skipped) = (Epoch::new(1, 5), |effect: &&Effect| matches!(effect, Effect::Skipped { .. }));
+    let mut desk = Desk::new();
+    desk.input(Input::Join { session: SESSION });
+    desk.join(stream(epoch, &[edit(9), junk()]), None);
+    desk.input(Input::Entry(entry(epoch, 2, &junk())));
+    assert_eq!(desk.effects.iter().filter(skipped).count(), 2, "one at the join, one live");
+    // The positions are taken all the same.
+    desk.input(Input::Entry(entry(epoch, 3, &edit(8))));
+    assert_eq!((desk.told(&edit(8)), desk.told(&junk()), desk.joins()), (1, 0, false));
+    // A gap makes it join again: the known ones are not counted a second time.
+    desk.input(Input::Entry(entry(epoch, 9, &edit(7))));
+    desk.join(stream(epoch, &[edit(9), junk(), junk(), edit(8)]), None);
+    assert_eq!(desk.effects.iter().filter(skipped).count(), 2);
+    // The log is lost: all that it had is written again, but for the junk.
+    desk.input(Input::Entry(entry(Epoch::new(3, 1), 0, &edit(6))));
+    desk.join(ReadReply { tenure: Tenure("two".to_owned()), ..empty() }, None);
+    let update = desk.take(|effect| if let Effect::Open { update, .. } = effect { Some(update.clone()) } else { None });
+    assert!(gateway::room::document::validate(&update).is_ok(), "{update:?}");
+    let vector = Update::decode_v1(&update).unwrap().state_vector();
+    let clocks = [9, 8, 6].map(|author| vector.get(&ClientID::new(author)));
+    assert_eq!(clocks, [1, 1, 0], "both edits");
+}
+
+#[test]
+fn a_stream_whose_head_was_evicted_is_opened_again_and_covered_and_the_room_ends() {
+    let mut desk = Desk::new();
+    let epoch = Epoch::new(1, 5);
+    desk.input(Input::Sweep);
+    desk.join(ReadReply { head: None, ..stream(epoch, &[edit(9)]) }, None);
+    let call = desk.take(|effect| if let Effect::Write { call, .. } = effect { Some(*call) } else { None });
+    desk.input(Input::Written { call, result: Ok(Some(1)) });
+    let (call, next, update) = desk.take(|effect| match effect {
+        Effect::Open { call, expected: None, epoch, update, .. } => Some((*call, *epoch, update.clone())),
+        _ => None,
+    });
+    assert_eq!((next.generation(), update.as_ref()), (2, EMPTY_UPDATE));
+    desk.input(Input::Opened { call, result: Ok(Opened::Opened) });
+    let mut reply = stream(next, &[update]);
+    reply.entries.insert(0, entry(epoch, 0, &edit(9)));
+    desk.join(reply, Some(Row { state: edit(9), position: Some(Position { epoch, n: 0 }), rev: 1 }));
+    desk.input_at(3, Input::Tick);
+    let (call, position) = desk
+        .take(|effect| if let Effect::Cover { call, position, .. } = effect { Some((*call, *position)) } else { None });
+    assert_eq!(position, Position { epoch: next, n: 0 });
+    desk.input_at(3, Input::CoverDone { call, result: Ok(true) });
+    assert!(desk.effects.iter().any(|effect| matches!(effect, Effect::Done)), "{:?}", desk.effects);
+}
+
+#[test]
+fn what_goes_to_a_log_whose_stream_was_evicted_opens_it_again() {
+    let mut desk = Desk::new();
+    let head = Head { epoch: Epoch::new(4, 5), tenure: tenure() };
+    desk.input(Input::Join { session: SESSION });
+    desk.join(ReadReply { head: Some(head.clone()), ..empty() }, None);
+    desk.input(Input::Message { session: SESSION, message: Message::Update(edit(7)) });
+    let epoch = desk.take(|effect| match effect {
+        Effect::Open { expected, epoch, .. } if expected.as_ref() == Some(&head) => Some(*epoch),
+        _ => None,
+    });
+    assert_eq!(epoch.generation(), 5);
+}
+
+#[test]
+fn an_edit_that_is_not_durable_is_in_the_answer_to_its_author_and_that_acknowledges_nothing() {
+    let mut desk = Desk::new();
+    let acknowledged =
+        |desk: &Desk| desk.effects.iter().filter(|effect| matches!(effect, Effect::Acknowledge { .. })).count();
+    desk.input(Input::Join { session: SESSION });
+    desk.join(empty(), None);
+    desk.input(Input::Message { session: SESSION, message: Message::Update(edit(7)) });
+    desk.input(Input::Message { session: SESSION, message: Message::SyncStep1(Bytes::from_static(&[0])) });
+    let answer = desk.take(|effect| match effect {
+        Effect::Send { message: Message::SyncStep2(update), .. } => Some(update.clone()),
+        _ => None,
+    });
+    assert_ne!(answer, EMPTY_UPDATE);
+    assert_eq!((acknowledged(&desk), desk.told(&edit(7))), (0, 0));
+    let (call, epoch) =
+        desk.take(|effect| if let Effect::Open { call, epoch, .. } = effect { Some((*call, *epoch)) } else { None });
+    desk.input(Input::Opened { call, result: Ok(Opened::Opened) });
+    desk.join(stream(epoch, &[edit(7)]), None);
+    assert_eq!((acknowledged(&desk), desk.told(&edit(7))), (1, 0));
 }

@@ -17,6 +17,6 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(key.len(), 24);
         }
         Head::Incomplete => assert!(bytes.len() < MAX_HEAD_BYTES),
-        Head::Other | Head::Bad(_) => {}
+        Head::Other | Head::OtherVersion | Head::Bad(_) => {}
     }
 });

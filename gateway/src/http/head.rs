@@ -1,5 +1,7 @@
 //! The head of a request, judged: a WebSocket for a document, or something for the HTTP router. Pure.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
 /// A request line and headers may have this many bytes.
@@ -17,6 +19,8 @@ pub enum Head {
     Session { document: String, key: String, length: usize },
     /// Not a WebSocket: for the router, head and all.
     Other,
+    /// A WebSocket of another version than 13.
+    OtherVersion,
     /// A WebSocket that we cannot serve; the sentence is for the client's author.
     Bad(&'static str),
 }
@@ -33,8 +37,10 @@ pub fn judge(bytes: &[u8]) -> Head {
         Ok(_) | Err(_) => return Head::Other,
     };
     let header = |name: &str| {
-        let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-        found.and_then(|header| std::str::from_utf8(header.value).ok()).map(str::trim)
+        let mut found = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+        // What may be there once is not there if it is there twice.
+        let only = found.next().filter(|_| found.next().is_none());
+        only.and_then(|header| std::str::from_utf8(header.value).ok()).map(str::trim)
     };
     let names = |name: &str, token: &str| {
         let mut values = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
@@ -53,13 +59,17 @@ pub fn judge(bytes: &[u8]) -> Head {
     let Some(name) = path.strip_prefix(PREFIX) else {
         return Head::Bad("there is no WebSocket at this path; y-websocket is at /yjs/{document}");
     };
-    if request.method != Some("GET") || !names("connection", "upgrade") {
-        return Head::Bad("a WebSocket begins with a GET request and `Connection: Upgrade`");
+    if request.method != Some("GET") || request.version != Some(1) || !names("connection", "upgrade") {
+        return Head::Bad("a WebSocket begins with a GET request of HTTP/1.1 and `Connection: Upgrade`");
+    }
+    if header("host").is_none() {
+        return Head::Bad("the header Host must be there once");
     }
     if header("sec-websocket-version") != Some("13") {
-        return Head::Bad("the header `Sec-WebSocket-Version: 13` is missing");
+        return Head::OtherVersion;
     }
-    let Some(key) = header("sec-websocket-key").filter(|key| key.len() == 24) else {
+    let is_nonce = |key: &&str| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16);
+    let Some(key) = header("sec-websocket-key").filter(is_nonce) else {
         return Head::Bad("the header Sec-WebSocket-Key must be 16 bytes in base64");
     };
     match document(name) {
@@ -129,13 +139,55 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_handshake_is_refused() {
-        for (right, wrong) in
-            [("Version: 13", "Version: 8"), ("dGhlIHNhbXBsZSBub25jZQ==", "short"), ("keep-alive, Upgrade", "close")]
-        {
-            let request = upgrade("/yjs/a").replace(right, wrong);
-            assert!(matches!(judge(request.as_bytes()), Head::Bad(_)), "{wrong}");
+    fn each_rule_of_the_rfc_for_a_handshake_is_kept() {
+        let session = |head: &Head| matches!(head, Head::Session { .. });
+        let bad = |head: &Head| matches!(head, Head::Bad(_));
+        let version = |head: &Head| *head == Head::OtherVersion;
+        let other = |head: &Head| *head == Head::Other;
+        let key = "dGhlIHNhbXBsZSBub25jZQ==";
+        let twice = format!("{key}\r\nSec-WebSocket-Key: {key}");
+        type Is<'a> = &'a dyn Fn(&Head) -> bool;
+        let cases: [(&str, &str, &str, Is<'_>); 27] = [
+            ("4.2.1 (1) GET", "GET", "POST", &bad),
+            ("4.2.1 (1) HTTP/1.1", "HTTP/1.1", "HTTP/1.0", &bad),
+            ("4.2.1 (2) Host", "Host: h\r\n", "", &bad),
+            ("4.2.1 (2) Host once", "Host: h", "Host: h\r\nHost: g", &bad),
+            ("4.2.1 (3) Upgrade", "Upgrade: WebSocket\r\n", "", &other),
+            ("4.2.1 (3) another", "Upgrade: WebSocket", "Upgrade: h2c", &other),
+            ("4.2.1 (3) in any case", "WebSocket\r\n", "WEBSOCKET\r\n", &session),
+            ("4.2.1 (3) in a list", "Upgrade: WebSocket", "Upgrade: h2c , websocket", &session),
+            ("4.2.1 (3) in a second header", "Upgrade: WebSocket", "Upgrade: h2c\r\nUPGRADE: websocket", &session),
+            ("4.2.1 (3) not as a part", "Upgrade: WebSocket", "Upgrade: websockets", &other),
+            ("4.2.1 (4) Connection", "Connection: keep-alive, Upgrade\r\n", "", &bad),
+            ("4.2.1 (4) another", "keep-alive, Upgrade", "close", &bad),
+            ("4.2.1 (4) in any case", "keep-alive, Upgrade", "UPGRADE", &session),
+            ("4.2.1 (4) in a list", "keep-alive, Upgrade", "upgrade,keep-alive", &session),
+            ("4.2.1 (4) in a second header", "keep-alive, Upgrade", "keep-alive\r\nconnection: upgrade", &session),
+            ("4.2.1 (5) a key", &format!("Sec-WebSocket-Key: {key}\r\n"), "", &bad),
+            ("4.2.1 (5) a short one", key, "short", &bad),
+            ("4.2.1 (5) 15 bytes", key, "AAAAAAAAAAAAAAAAAAAA", &bad),
+            ("4.2.1 (5) 17 bytes", key, "AAAAAAAAAAAAAAAAAAAAAAA=", &bad),
+            ("4.2.1 (5) 24 characters, but not base64", key, "!!!!!!!!!!!!!!!!!!!!!!==", &bad),
+            ("11.3.1 one key", key, &twice, &bad),
+            ("4.2.1 (6) a version", "Sec-WebSocket-Version: 13\r\n", "", &version),
+            ("4.2.2 (4) version 8", "Version: 13", "Version: 8", &version),
+            ("4.2.2 (4) version 14", "Version: 13", "Version: 14", &version),
+            ("4.4 one version", "Version: 13", "Version: 13, 8", &version),
+            ("4.2.1 (8) a protocol is an offer", "Host: h", "Host: h\r\nSec-WebSocket-Protocol: a, b", &session),
+            (
+                "4.2.1 (9) an extension too",
+                "Host: h",
+                "Host: h\r\nSec-WebSocket-Extensions: permessage-deflate",
+                &session,
+            ),
+        ];
+        for (rule, right, wrong, expected) in cases {
+            let request = upgrade("/yjs/a").replacen(right, wrong, 1);
+            assert_ne!(request, upgrade("/yjs/a"), "{rule} changes nothing");
+            let head = judge(request.as_bytes());
+            assert!(expected(&head), "{rule}: {head:?}");
         }
+        assert!(session(&judge(upgrade("/yjs/a").as_bytes())));
     }
 
     #[test]

@@ -87,20 +87,24 @@ fn decode(frame: &Bytes, reader: &mut Reader<'_>) -> Result<Message, DecodeError
 
 impl Message {
     pub fn encode(&self) -> Bytes {
-        let (head, body): (&[u8], Option<&[u8]>) = match self {
-            Self::SyncStep1(body) => (&[0, 0], Some(body)),
-            Self::SyncStep2(body) => (&[0, 1], Some(body)),
-            Self::Update(body) => (&[0, 2], Some(body)),
-            Self::Awareness(body) => (&[1], Some(body)),
-            Self::PermissionDenied(reason) => (&[2, 0], Some(reason.as_bytes())),
-            Self::QueryAwareness => (&[3], None),
+        let (head, body) = self.parts();
+        [&head[..], &body].concat().into()
+    }
+
+    /// The message in two parts, of which the second is what it carries, uncopied.
+    pub fn parts(&self) -> (BytesMut, Bytes) {
+        let (kind, body): (&[u8], _) = match self {
+            Self::SyncStep1(body) => (&[0, 0], body.clone()),
+            Self::SyncStep2(body) => (&[0, 1], body.clone()),
+            Self::Update(body) => (&[0, 2], body.clone()),
+            Self::Awareness(body) => (&[1], body.clone()),
+            Self::PermissionDenied(reason) => (&[2, 0], Bytes::copy_from_slice(reason.as_bytes())),
+            Self::QueryAwareness => return (BytesMut::from(&[3][..]), Bytes::new()),
         };
-        let mut out = BytesMut::with_capacity(head.len() + body.map_or(0, |body| body.len() + 8));
-        out.extend_from_slice(head);
-        if let Some(body) = body {
-            lib0::write_var_bytes(&mut out, body);
-        }
-        out.freeze()
+        let mut head = BytesMut::with_capacity(16);
+        head.extend_from_slice(kind);
+        lib0::write_var_uint(&mut head, body.len() as u64);
+        (head, body)
     }
 }
 

@@ -59,10 +59,10 @@ impl Document {
     /// # Errors
     /// The row is not an update.
     pub fn load(&mut self, row: Bytes) -> Result<(), Invalid> {
+        validate(&row)?;
         if !self.state.is_empty() || !self.tail.is_empty() {
             return self.push(row);
         }
-        validate(&row)?;
         self.set_state(row);
         Ok(())
     }

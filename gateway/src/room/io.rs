@@ -200,6 +200,11 @@ pub enum Effect {
     PublishAwareness(Bytes),
     QueryAwareness,
 
+    /// The log's entry here is no update. It was left out, and is never written again.
+    Skipped {
+        position: Position,
+    },
+
     /// Call back with `Input::Tick` at this time or before; replaces what was asked before.
     WakeAt(Now),
     /// The room has no session and nothing that is not covered: unsubscribe and drop it.

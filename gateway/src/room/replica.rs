@@ -3,7 +3,7 @@
 //!
 //! - `join`: subscribe, READ, then the row, then union
 //! - `look`: the tick, which finds what was silently lost
-//! - `write`: the queue of local updates, OPEN and APPEND, what may be acknowledged
+//! - `write`: OPEN and APPEND, what may be acknowledged; `queue`: the local updates that wait for that
 //! - `checkpoint`: the compare-and-set of the row, COVER, leave
 //! - `ahead`: what rows have told before the log
 
@@ -18,7 +18,8 @@ use self::ahead::Ahead;
 use self::checkpoint::Checkpoint;
 use self::join::Stage;
 use self::look::Look;
-use self::write::{Flight, Item, Waiting};
+use self::queue::Queue;
+use self::write::{Flight, Waiting};
 use super::document::{Document, EMPTY_UPDATE};
 use super::log::{Entry, Head, Position, Tenure};
 use super::{Effect, Limits, Now, Rule, SessionId};
@@ -27,6 +28,7 @@ mod ahead;
 mod checkpoint;
 mod join;
 mod look;
+mod queue;
 mod write;
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -65,7 +67,7 @@ pub(super) struct Replica {
     tail: Vec<Held>,
 
     /// Local updates that are in no log yet, in order.
-    queue: VecDeque<Item>,
+    queue: Queue,
     flight: Option<Flight>,
     /// The flight that a join or a failure has cut off: its outcome is unknown, its items are still in the queue.
     cut_off: Option<Flight>,
@@ -103,7 +105,7 @@ impl Replica {
             head: None,
             tenure: None,
             tail: Vec::new(),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             flight: None,
             cut_off: None,
             taken: 0,
@@ -151,8 +153,7 @@ impl Replica {
     /// Takes content in that the sessions may lack: the database's row, entries of the log.
     fn unite(&mut self, row: Option<Bytes>, entries: impl IntoIterator<Item = Bytes>) {
         let before = if self.loaded { self.document.state_vector().ok() } else { None };
-        // What is in the log or the row was validated before it was written; bytes that do not decode now are left out
-        // rather than taking the document down.
+        // Bytes that decode and yet do not apply are left out rather than taking the document down.
         let row_brings = row.is_some();
         let mut brought = row.is_some_and(|row| self.document.load(row).is_ok());
         for update in entries {

@@ -119,6 +119,7 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
         | Effect::Acknowledge { .. }
         | Effect::Close { .. }
         | Effect::Pause(_)
+        | Effect::Skipped { .. }
         | Effect::WakeAt(_)
         | Effect::Done => return None,
     })

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::calls;
 use super::inbound::Refusal;
@@ -160,6 +160,11 @@ impl Shared {
                     self.earlier.notify_one();
                 }
             }
+            Effect::Skipped { position } => {
+                self.setup.metrics.skipped_entries.inc();
+                let (epoch, n) = (position.epoch, position.n);
+                tracing::error!(document = &**document, %epoch, n, "an entry of the log is no update; it was left out");
+            }
             Effect::Done => {
                 self.remove(state, document);
                 calls::unsubscribe(self, state, document);
@@ -248,12 +253,33 @@ impl Shared {
     }
 }
 
-/// A message as one frame, header and all, for any number of receivers.
-fn frame(message: &Message) -> Bytes {
-    let payload = message.encode();
-    let header = websocket::header(Opcode::Binary, payload.len());
-    let mut frame = BytesMut::with_capacity(header.len() + payload.len());
-    frame.extend_from_slice(&header);
-    frame.extend_from_slice(&payload);
-    frame.freeze()
+/// A longer body is not copied into its frame. It is the document itself, most often, and a thousand may join it at once.
+const SHARED_FROM: usize = 16 << 10;
+
+/// A message as one frame in one or two pieces, for any number of receivers.
+fn frame(message: &Message) -> impl Iterator<Item = Bytes> + Clone + use<> {
+    let (head, body) = message.parts();
+    let header = websocket::header(Opcode::Binary, head.len() + body.len());
+    let copied = if body.len() < SHARED_FROM { &body[..] } else { &[] };
+    let first = Bytes::from([&header[..], &head, copied].concat());
+    std::iter::once(first).chain((body.len() >= SHARED_FROM).then_some(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_body_is_shared_by_all_its_receivers_and_the_frame_is_the_same() {
+        for length in [0, 1, 120, SHARED_FROM - 1, SHARED_FROM, SHARED_FROM + 1, 70_000] {
+            let body = Bytes::from((0..length).map(|at| at as u8).collect::<Vec<u8>>());
+            let message = Message::SyncStep2(body.clone());
+            let pieces: Vec<Bytes> = frame(&message).collect();
+            let payload = message.encode();
+            let expected = [websocket::header(Opcode::Binary, payload.len()), payload].concat();
+            assert_eq!(pieces.concat(), expected, "{length}");
+            let shared = pieces.get(1).map(|piece| piece.as_ptr());
+            assert_eq!(shared, (length >= SHARED_FROM).then_some(body.as_ptr()), "{length}");
+        }
+    }
 }

@@ -17,3 +17,4 @@ mod redis_cluster;
 mod redis_failover;
 mod rest;
 mod two_gateways;
+mod websocket;

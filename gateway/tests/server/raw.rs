@@ -35,14 +35,16 @@ impl Raw {
         raw
     }
 
-    /// Waits for the 101.
-    pub(crate) async fn switched(&mut self) {
+    /// Waits for the 101, and returns all of its head.
+    pub(crate) async fn switched(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let byte = timeout(DEADLINE, self.0.read_u8()).await.expect("the gateway answers").expect("an answer");
             head.push(byte);
         }
-        assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+        let head = String::from_utf8(head).expect("a head is ASCII");
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        head
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {

@@ -28,11 +28,16 @@ pub(crate) enum Fault {
     /// For a while notices come late, not at all, twice and in another order.
     NoisyBus,
     DatabaseDown,
+    /// The log's head is evicted.
+    HeadEvicted,
+    /// The log's stream is evicted; its head stays.
+    StreamEvicted,
     /// Nobody is connected for a while, long enough for the log to expire, or not.
     Everybody,
 }
 
 impl Fault {
+    /// Those that must be survived together with any other. An eviction has a test of its own.
     pub(crate) const ALL: [Self; 13] = [
         Self::Crash,
         Self::Pause,
@@ -51,7 +56,15 @@ impl Fault {
 
     /// Whether the log's server may end up without entries that it has confirmed.
     pub(crate) fn loses_data(self) -> bool {
-        matches!(self, Self::RedisLosesTail | Self::RedisLosesAll | Self::Promotion | Self::SplitBrain | Self::FailBack)
+        matches!(
+            self,
+            Self::RedisLosesTail
+                | Self::RedisLosesAll
+                | Self::Promotion
+                | Self::SplitBrain
+                | Self::FailBack
+                | Self::StreamEvicted
+        )
     }
 
     /// Whether rooms may hear of something only at their next tick: notices were lost without a sign, or a gateway
@@ -59,7 +72,14 @@ impl Fault {
     pub(crate) fn may_need_a_tick(self) -> bool {
         matches!(
             self,
-            Self::Crash | Self::Pause | Self::SilentLoss | Self::NoisyBus | Self::SplitBrain | Self::FailBack
+            Self::Crash
+                | Self::Pause
+                | Self::SilentLoss
+                | Self::NoisyBus
+                | Self::SplitBrain
+                | Self::FailBack
+                | Self::HeadEvicted
+                | Self::StreamEvicted
         )
     }
 }
@@ -111,6 +131,8 @@ impl World {
             Fault::ConnectionLoss => self.drop_connection(gateway),
             Fault::SilentLoss => self.gateways[gateway].deaf_until = self.now + wait,
             Fault::NoisyBus => self.noisy_until = self.noisy_until.max(self.now + wait * 2),
+            Fault::HeadEvicted => self.servers[primary].evict_head(),
+            Fault::StreamEvicted => self.servers[primary].evict_stream(),
             Fault::DatabaseDown => {
                 self.database_down = true;
                 self.after(wait * 2, Event::DatabaseUp);

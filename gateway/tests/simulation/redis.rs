@@ -82,6 +82,15 @@ impl Redis {
         }
     }
 
+    /// The server is short of memory and its policy is to take any key.
+    pub(crate) fn evict_head(&mut self) {
+        (self.data.head, self.data.trim) = (None, None);
+    }
+
+    pub(crate) fn evict_stream(&mut self) {
+        self.data.stream = None;
+    }
+
     fn remember(&mut self) {
         if self.history.len() == HISTORY {
             self.history.pop_front();

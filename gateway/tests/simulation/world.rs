@@ -438,6 +438,7 @@ impl World {
                 let it = &mut self.gateways[gateway];
                 (it.room, it.life, it.wake_at, it.subscribed) = (None, self.lives, None, false);
             }
+            Effect::Skipped { position } => panic!("an entry that a room has written is left out: {position:?}"),
             call => self.call(gateway, call),
         }
     }

@@ -1,4 +1,5 @@
-//! An honest log and database, and the calls to them that are under way.
+//! An honest log and database, and the calls to them that are under way. What they are given is always an update, also
+//! if somebody else speaks for them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,8 +15,6 @@ use crate::redis::{Notice, Redis};
 const TIME_TO_LIVE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Backend {
-    /// Nothing else has spoken for it, so all that the room writes was checked.
-    honest: bool,
     pub(crate) redis: Redis,
     pub(crate) row: Option<Row>,
     pub(crate) calls: Vec<Effect>,
@@ -26,9 +25,8 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    pub(crate) fn new(honest: bool) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            honest,
             redis: Redis::new(0, TIME_TO_LIVE, None),
             row: None,
             calls: Vec::new(),
@@ -76,7 +74,7 @@ impl Backend {
             Effect::Load { call } => Input::Loaded { call, result: Ok(self.row.clone()) },
             Effect::Rev { call } => Input::RevRead { call, result: Ok(self.row.as_ref().map_or(0, |row| row.rev)) },
             Effect::Open { call, expected, epoch, tenure, update } => {
-                assert!(!self.honest || check(&update).is_ok(), "what is opened with");
+                assert!(check(&update).is_ok(), "what is opened with");
                 let result = self.redis.open(expected.as_ref(), epoch, &tenure, update);
                 let result = result.map(|(opened, notice)| {
                     self.publish(notice);
@@ -85,7 +83,7 @@ impl Backend {
                 Input::Opened { call, result }
             }
             Effect::Append { call, epoch, update } => {
-                assert!(!self.honest || check(&update).is_ok(), "what is appended");
+                assert!(check(&update).is_ok(), "what is appended");
                 let result = self.redis.append(epoch, update).map(|(appended, notice)| {
                     self.publish(notice);
                     appended
@@ -93,7 +91,7 @@ impl Backend {
                 Input::Appended { call, result }
             }
             Effect::Write { call, expected, state, position } => {
-                assert!(!self.honest || check(&state).is_ok(), "what is written");
+                assert!(check(&state).is_ok(), "what is written");
                 let rev = self.row.as_ref().map_or(0, |row| row.rev);
                 let written = (rev == expected).then(|| {
                     self.row = Some(Row { state, position, rev: rev + 1 });

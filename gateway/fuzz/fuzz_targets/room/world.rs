@@ -47,7 +47,7 @@ impl World {
             now: Duration::ZERO,
             wake_at: None,
             people: People::new(),
-            backend: Backend::new(honest),
+            backend: Backend::new(),
             last_answer: None,
             sessions: 0,
             done: false,
@@ -184,6 +184,8 @@ impl World {
                     self.backend.redis.lose_tail(usize::from(event / 4));
                     self.backend.redis.reign += 1;
                 }
+                2 if event & 4 != 0 => self.backend.redis.evict_head(),
+                3 if event & 4 != 0 => self.backend.redis.evict_stream(),
                 _ => {}
             }
             self.backend.disconnect();
@@ -223,6 +225,7 @@ impl World {
                 let (client, owed) = self.people.acknowledged(session, &update);
                 self.check(client, owed);
             }
+            Effect::Skipped { .. } => assert!(!self.honest, "an entry that the room has written is left out"),
             Effect::Pause(_) | Effect::PublishAwareness(_) | Effect::QueryAwareness => {}
             Effect::WakeAt(at) => self.wake_at = Some(at),
             Effect::Done => {

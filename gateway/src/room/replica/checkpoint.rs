@@ -168,7 +168,7 @@ impl Replica {
             && self.joined()
             && let Some(position) = self.position
         {
-            self.begin_cover(position, None, effects);
+            if self.takes_cover() { self.begin_cover(position, None, effects) } else { self.open_for_cover(effects) }
         }
     }
 
@@ -191,6 +191,10 @@ impl Replica {
             && self.flight.is_none()
             && !self.row_due
             && self.tail.iter().all(|held| heard(held.entry.position))
+    }
+
+    fn takes_cover(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| self.is_at(head))
     }
 
     fn begin_cover(&mut self, position: Position, rev: Option<i64>, effects: &mut Vec<Effect>) {
@@ -220,6 +224,7 @@ impl Replica {
                 self.checkpoint.follows = false;
                 if let Some(position) = position
                     && self.joined()
+                    && self.takes_cover()
                 {
                     self.begin_cover(position, plain.then_some(rev), effects);
                 }

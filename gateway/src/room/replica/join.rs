@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
+use super::super::document::validate;
 use super::super::log::{Entry, Position, ReadReply, Row};
 use super::super::{Effect, Failed, Now, Rule};
 use super::look::Look;
-use super::write::Item;
+use super::queue::Item;
 use super::{Held, Replica};
 
 /// How far the join is.
@@ -142,6 +143,14 @@ impl Replica {
         let held = |at: Position| {
             known.contains(&at) || self.position.is_some_and(|mine| mine.epoch == at.epoch && at.n <= mine.n)
         };
+        // Whoever wrote it had not looked. It has its position and nothing else: who would keep it would write it again.
+        reply.entries.retain(|entry| {
+            let decodes = validate(&entry.update).is_ok();
+            if !decodes && !held(entry.position) {
+                effects.push(Effect::Skipped { position: entry.position });
+            }
+            decodes
+        });
         let entries = reply.entries.iter().filter(|entry| !held(entry.position)).map(|entry| entry.update.clone());
         let entries: Vec<Bytes> = entries.collect();
         self.settle_cut_off(&reply);
@@ -218,6 +227,9 @@ impl Replica {
             return;
         }
         let own = self.flight.as_ref().is_some_and(|flight| flight.update == entry.update);
+        if !own && validate(&entry.update).is_err() {
+            return effects.push(Effect::Skipped { position: entry.position });
+        }
         if !own && self.document.push(entry.update.clone()).is_ok() {
             self.taken += 1;
             // A row that was read after the log has brought, and told, what the log is only telling now.

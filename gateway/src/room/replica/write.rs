@@ -4,20 +4,13 @@ use bytes::Bytes;
 use rand::Rng as _;
 
 use super::super::document::EMPTY_UPDATE;
-use super::super::log::{Appended, Entry, Epoch, Opened, Position, ReadReply};
+use super::super::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply};
 use super::super::{Durability, Effect, Failed, Now, Rule, SessionId};
+use super::queue::Item;
 use super::{Held, Replica};
 
 /// Merging costs more than it saves beyond this many updates.
 const BATCH_UPDATES: usize = 128;
-
-/// A local update that is in no log yet.
-#[derive(Debug)]
-pub(super) struct Item {
-    /// `taken` when it came. 0: it came back from a lost log, and everything waits for it.
-    pub(super) seq: u64,
-    pub(super) update: Bytes,
-}
 
 /// A batch on its way to the log: the queue's first `items` as one update.
 #[derive(Debug)]
@@ -67,7 +60,7 @@ impl Replica {
 
     /// Bytes that are in no log yet.
     pub(in super::super) fn backlog(&self) -> usize {
-        self.queue.iter().map(|item| item.update.len()).sum()
+        self.queue.bytes()
     }
 
     pub(super) fn write(&mut self, effects: &mut Vec<Effect>) {
@@ -86,7 +79,7 @@ impl Replica {
             items = 1;
         }
         let call = self.call();
-        let current = self.head.as_ref().filter(|head| head.tenure == tenure);
+        let current = self.head.as_ref().filter(|head| head.tenure == tenure && self.is_at(head));
         let opens = match current {
             Some(head) => {
                 effects.push(Effect::Append { call, epoch: head.epoch, update: update.clone() });
@@ -103,6 +96,17 @@ impl Replica {
             }
         };
         self.flight = Some(Flight { call, items, opens, update });
+    }
+
+    /// Whether the stream is head's. One of the two may be missing: a server that is short of memory may evict any key.
+    pub(super) fn is_at(&self, head: &Head) -> bool {
+        self.position.is_some_and(|at| at.epoch == head.epoch)
+    }
+
+    /// Opens an epoch with nothing new in it: a stream without its head takes no COVER, and would never expire.
+    pub(super) fn open_for_cover(&mut self, effects: &mut Vec<Effect>) {
+        self.queue.push_back(Item { seq: 0, update: Bytes::from_static(EMPTY_UPDATE) });
+        self.write(effects);
     }
 
     pub(in super::super) fn opened(
@@ -143,7 +147,7 @@ impl Replica {
         let Some(flight) = self.cut_off.take() else { return };
         let current = reply.head.as_ref().is_some_and(|head| head.tenure == reply.tenure);
         if current && reply.entries.iter().any(|entry| entry.update == flight.update) {
-            self.queue.drain(..flight.items);
+            self.queue.remove_front(flight.items);
         }
     }
 
@@ -170,7 +174,7 @@ impl Replica {
 
     fn logged(&mut self, position: Position, flight: Flight) {
         let seq = self.queue.front().map_or(self.taken, |item| item.seq);
-        self.queue.drain(..flight.items);
+        self.queue.remove_front(flight.items);
         self.log_grew();
         if !self.tail.iter().rev().any(|held| held.entry.position == position) {
             self.tail.push(Held { entry: Entry { position, update: flight.update }, seq });

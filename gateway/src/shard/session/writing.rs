@@ -33,8 +33,14 @@ pub(in crate::shard) async fn flush(shared: Rc<Shared>) {
 }
 
 impl Shared {
-    /// Queues a frame; false: the session is gone, closing or behind.
-    pub(in crate::shard) fn queue(&self, state: &mut State, id: SessionId, frame: Bytes, kind: Kind) -> bool {
+    /// Queues a frame in its pieces; false: the session is gone, closing or behind.
+    pub(in crate::shard) fn queue(
+        &self,
+        state: &mut State,
+        id: SessionId,
+        frame: impl IntoIterator<Item = Bytes>,
+        kind: Kind,
+    ) -> bool {
         let Some(session) = state.sessions.get_mut(&id) else { return false };
         if session.vitals.is_closing() {
             return false;
@@ -61,7 +67,7 @@ impl Shared {
 
     pub(in crate::shard) fn control(&self, state: &mut State, id: SessionId, opcode: Opcode, payload: &[u8]) {
         let header = websocket::header(opcode, payload.len());
-        self.queue(state, id, [&header[..], payload].concat().into(), Kind::Answer);
+        self.queue(state, id, [[&header[..], payload].concat().into()], Kind::Answer);
     }
 
     /// Closes a session from our side.
