@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use e2e_servers::Postgres;
 use gateway::history::policy::Policy;
-use gateway::store::archive::Archive;
+use gateway::store::archive::{Adopted, Archive};
 use gateway::store::postgres::PostgresStore;
 use gateway::store::sqlite::SqliteStore;
 use gateway::store::{StoreError, Written};
@@ -71,6 +71,17 @@ async fn keeps_history(store: &dyn Archive) {
     let page = store.versions("d", named.id, 10).await.unwrap();
     assert_eq!(page, versions, "older than the named one");
     assert_eq!(store.versions("d", i64::MAX, 1).await.unwrap(), std::slice::from_ref(&named));
+
+    // One from elsewhere is listed first, twice if asked, and is not what the next checkpoint is compared with.
+    let adopted = Adopted { name: None, created_at: 7, authors: vec![9] };
+    for _ in 0..2 {
+        let version = store.adopt_version("d", &adopted, Bytes::from_static(b"x")).await.unwrap().unwrap();
+        assert_eq!((version.created_at, &version.authors[..], version.bytes), (7, &[9][..], 1));
+        assert_eq!(store.version("d", version.id).await.unwrap().unwrap().1, Bytes::from_static(b"x"));
+    }
+    assert_eq!(store.adopt_version("none", &adopted, Bytes::new()).await.unwrap(), None);
+    let again = store.name_version("d", "again", by_three.clone()).await.unwrap().unwrap();
+    assert_eq!(again.authors, named.authors);
 
     let authors = store.authors("d").await.unwrap();
     assert_eq!(authors.iter().map(|author| author.client).collect::<Vec<_>>(), [2, 1]);

@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use super::SqliteStore;
 use super::checksum::unavailable;
 use crate::history::policy::{ClientId, LastVersion, Past, Written};
-use crate::store::archive::{Archive, Author, DocumentInfo, Packed, VersionInfo, authors_of, pack, unpack};
+use crate::store::archive::{Adopted, Archive, Author, DocumentInfo, Packed, VersionInfo, authors_of, pack, unpack};
 use crate::store::{Result, Store as _, StoreError};
 
 const DOCUMENT: &str = "SELECT id, length(state), rev, created_at, updated_at FROM documents WHERE deleted_at IS NULL";
@@ -57,7 +57,7 @@ impl SqliteStore {
         let row: Option<Columns> = sqlx::query_as(
             "SELECT d.rev, unixepoch(), d.created_at, d.updated_at, v.rev, v.created_at, v.authors \
              FROM documents d LEFT JOIN versions v ON v.id = (SELECT id FROM versions \
-                 WHERE document = d.id AND name IS NULL ORDER BY id DESC LIMIT 1) \
+                 WHERE document = d.id AND name IS NULL AND rev > 0 ORDER BY id DESC LIMIT 1) \
              WHERE d.id = ? AND d.deleted_at IS NULL",
         )
         .bind(document)
@@ -194,6 +194,20 @@ impl Archive for SqliteStore {
         let query = query.bind(packed.bytes).bind(packed.compressed).bind(document);
         let row: Option<VersionColumns> = query.fetch_optional(&self.pool).await.map_err(unavailable)?;
         row.map(version).transpose()
+    }
+
+    async fn adopt_version(&self, document: &str, version: &Adopted, state: Bytes) -> Result<Option<VersionInfo>> {
+        let packed = pack(state).await?;
+        // Of a row that never was: numbers below 0.
+        let query = format!(
+            "INSERT INTO versions (document, rev, name, created_at, authors, bytes, state) \
+             SELECT id, (SELECT min(0, coalesce(min(rev), 0)) - 1 FROM versions WHERE document = d.id), ?, ?, ?, ?, ? \
+             FROM documents d WHERE id = ? AND deleted_at IS NULL RETURNING {VERSION}"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(&version.name).bind(version.created_at);
+        let query = query.bind(json(&version.authors)).bind(packed.bytes).bind(packed.compressed).bind(document);
+        let row: Option<VersionColumns> = query.fetch_optional(&self.pool).await.map_err(unavailable)?;
+        row.map(self::version).transpose()
     }
 
     async fn authors(&self, document: &str) -> Result<Vec<Author>> {
