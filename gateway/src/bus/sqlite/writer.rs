@@ -111,8 +111,14 @@ impl Writer {
 
     async fn answer(&mut self, call: &Call) -> Result<Answer> {
         let (document, table) = (call.document.as_str(), &mut self.table);
-        if let Function::Uncovered(behind) = call.function {
-            return Ok(Answer::Uncovered(table.documents(behind).await?));
+        match call.function {
+            Function::Uncovered(behind) => return Ok(Answer::Uncovered(table.documents(behind).await?)),
+            // Also if its head is damaged.
+            Function::Delete => {
+                table.delete(document).await?;
+                return Ok(Answer::Deleted);
+            }
+            _ => {}
         }
         let state = table.head(document).await?;
         Ok(match &call.function {
@@ -129,7 +135,7 @@ impl Writer {
                 let any = table.has_entries(document).await?;
                 Answer::UncoveredEnd(state.filter(|_| any).map(|(_, last)| last))
             }
-            Function::Uncovered(_) => Answer::Uncovered(Vec::new()),
+            Function::Uncovered(_) | Function::Delete => return Err(no_answer()),
             Function::Open { expected, epoch, tenure, update } => {
                 if state.map(|(head, _)| head) != *expected || *tenure != table.tenure {
                     return Ok(Answer::Written(None));
@@ -144,10 +150,6 @@ impl Writer {
                 }
                 _ => Answer::Written(None),
             },
-            Function::Delete => {
-                table.delete(document).await?;
-                Answer::Deleted
-            }
             Function::Cover(position, rev) => match state {
                 Some((head, last)) if head.epoch == position.epoch => {
                     table.cover(document, *position, &head, last.n).await?;
