@@ -14,6 +14,10 @@ use gateway::store::{StoreError, Written};
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, ReadTxn, StateVector, Text, Transact, Update};
 
+use crate::ready::reached;
+
+mod ready;
+
 /// Every other author makes a version, whenever the other came.
 const EAGER: Policy = Policy {
     every: Duration::from_secs(9),
@@ -197,11 +201,7 @@ async fn sqlite_keeps_all_promises() {
 
 async fn postgres(server: &Postgres, policy: Policy) -> PostgresStore {
     let store = PostgresStore::connect(&server.url(), 4).unwrap().with_policy(policy);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while let Err(error) = gateway::store::Store::ping(&store).await {
-        assert!(Instant::now() < deadline, "the store never answered: {error}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    reached(&store).await;
     store
 }
 
