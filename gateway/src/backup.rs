@@ -1,5 +1,6 @@
 //! `gateway export` and `gateway import`: documents as files, while gateways run.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +11,12 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::bus::{Bus, Event};
+use crate::bus::{Bus, Cursor, Event};
 use crate::config::{LogBackend, Storage, StoreBackend};
-use crate::history::portable::{AuthorEntry, Manifest, stem, time};
+use crate::history::portable::{AuthorEntry, Manifest, VersionEntry, sha256, stem, time};
 use crate::server;
 use crate::store::StoreError;
-use crate::store::archive::Archive;
+use crate::store::archive::{Adopted, Archive};
 use crate::transfer::{TransferError, merge_in, tell_rooms, whole};
 
 /// Log and database must answer within this time.
@@ -64,23 +65,51 @@ pub async fn export(storage: &Storage, document: Option<&str>, to: &Path) -> Res
         ensure!(export_one(&places, document, to).await?, "there is no document `{document}`");
         return Ok(1);
     }
-    let (mut count, mut failed, mut after) = (0, Vec::new(), String::new());
+    let mut all = ExportOfAll { places: &places, to, count: 0, failed: 0 };
+    let mut after = String::new();
     loop {
         let page = places.archive.documents(&after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = last.id.clone();
         for info in page {
-            match export_one(&places, &info.id, to).await {
-                Ok(exported) => count += usize::from(exported),
-                Err(error) => {
-                    eprintln!("gateway: `{}`: {error:#}", info.id);
-                    failed.push(info.id);
-                }
+            all.take(&info.id).await;
+        }
+    }
+    // What is younger than its first checkpoint is in the log alone. The log may name a document twice.
+    let (mut young, mut next) = (BTreeSet::new(), Some(Cursor::default()));
+    while let Some(cursor) = next {
+        let page = places.bus.uncovered(cursor).await?;
+        next = page.next;
+        for document in page.documents {
+            let has_row = places.archive.document(&document).await?.is_some();
+            if !has_row && young.insert(document.clone()) {
+                all.take(&document).await;
             }
         }
     }
-    ensure!(failed.is_empty(), "{count} documents were exported, {} could not be: see above", failed.len());
-    Ok(count)
+    ensure!(all.failed == 0, "{} documents were exported, {} could not be: see above", all.count, all.failed);
+    Ok(all.count)
+}
+
+/// What is known of an export of all documents.
+struct ExportOfAll<'a> {
+    places: &'a Places,
+    to: &'a Path,
+    count: usize,
+    failed: usize,
+}
+
+impl ExportOfAll<'_> {
+    /// The others are exported although one cannot be.
+    async fn take(&mut self, document: &str) {
+        match export_one(self.places, document, self.to).await {
+            Ok(exported) => self.count += usize::from(exported),
+            Err(error) => {
+                eprintln!("gateway: `{document}`: {error:#}");
+                self.failed += 1;
+            }
+        }
+    }
 }
 
 /// False: it is not there, or no longer.
@@ -96,12 +125,42 @@ async fn export_one(places: &Places, document: &str, to: &Path) -> Result<bool> 
         first_seen: time(author.first_seen),
         last_seen: time(author.last_seen),
     });
-    let manifest = Manifest::new(document, Timestamp::now().as_second(), &state, authors.collect());
+    let versions = export_versions(&*places.archive, document, to).await?;
+    let manifest = Manifest::new(document, Timestamp::now().as_second(), &state, authors.collect(), versions);
     let (manifest_file, state_file) = files(to, document);
     // The manifest last: where there is one, its state is whole.
     write(&state_file, &state).await?;
     write(&manifest_file, &serde_json::to_vec_pretty(&manifest)?).await?;
     Ok(true)
+}
+
+/// Writes each version's state into a file of its own.
+async fn export_versions(archive: &dyn Archive, document: &str, to: &Path) -> Result<Vec<VersionEntry>> {
+    let (mut entries, mut before) = (Vec::new(), i64::MAX);
+    loop {
+        let page = archive.versions(document, before, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        before = last.id;
+        for info in page {
+            // One that is gone meanwhile was removed because of its age.
+            let Some((_, state)) = archive.version(document, info.id).await? else { continue };
+            write(&version_file(to, document, info.id), &state).await?;
+            entries.push(VersionEntry {
+                id: info.id,
+                name: info.name,
+                created_at: time(info.created_at),
+                authors: info.authors,
+                bytes: state.len() as u64,
+                sha256: sha256(&state),
+            });
+        }
+    }
+    entries.reverse();
+    Ok(entries)
+}
+
+fn version_file(directory: &Path, document: &str, version: i64) -> PathBuf {
+    directory.join(format!("{}.v{version}.yjs", stem(document)))
 }
 
 fn files(directory: &Path, document: &str) -> (PathBuf, PathBuf) {
@@ -170,6 +229,32 @@ async fn import_one(places: &Places, manifest_file: &Path, revive: bool) -> Resu
     }
     if places.shared_log {
         tell_rooms(&*places.bus, document, state).await?;
+    }
+    let directory = manifest_file.parent().unwrap_or(Path::new(""));
+    import_versions(&*places.archive, document, &manifest.versions, directory).await
+}
+
+/// Those that the database does not have: an import may be repeated, and go where the export came from.
+async fn import_versions(archive: &dyn Archive, document: &str, entries: &[VersionEntry], from: &Path) -> Result<()> {
+    let (mut known, mut before) = (HashSet::new(), i64::MAX);
+    loop {
+        let page = archive.versions(document, before, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        before = last.id;
+        for info in page {
+            known.insert((Adopted { name: info.name, created_at: info.created_at, authors: info.authors }, info.bytes));
+        }
+    }
+    for entry in entries {
+        let version =
+            Adopted { name: entry.name.clone(), created_at: entry.seconds()?, authors: entry.authors.clone() };
+        if known.contains(&(version.clone(), entry.bytes.cast_signed())) {
+            continue;
+        }
+        let file = version_file(from, document, entry.id);
+        let state = tokio::fs::read(&file).await.with_context(|| format!("cannot read {}", file.display()))?;
+        entry.check(&state).with_context(|| file.display().to_string())?;
+        archive.adopt_version(document, &version, state.into()).await?;
     }
     Ok(())
 }

@@ -35,12 +35,15 @@ pub enum Event {
 }
 
 /// Why a bus function has no answer. Its outcome is unknown: the function may have run.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum BusError {
     #[error("the log cannot be reached: {0}")]
     Unavailable(String),
     #[error("the log answered what it never should: {0}")]
     Malformed(String),
+    /// For good: to ask again does not help.
+    #[error("the log is damaged: {0}")]
+    Corrupt(String),
 }
 
 pub type Result<T> = std::result::Result<T, BusError>;

@@ -105,6 +105,8 @@ pub struct Metrics {
     pub delivery: Histogram,
     pub log_errors: IntCounter,
     pub store_errors: IntCounter,
+    /// Documents that were not served because what is stored of them is damaged, each attempt counted.
+    pub damaged: IntCounter,
     /// Documents that were opened because nobody advanced their log.
     pub swept: IntCounter,
     /// Entries of the log that are no update and were left out.
@@ -166,6 +168,7 @@ impl Metrics {
             delivery,
             log_errors: counter("log_errors_total", "Calls to the log that had no answer.")?,
             store_errors: counter("store_errors_total", "Calls to the database that had no answer.")?,
+            damaged: counter("damaged_total", "Attempts to open a document that is stored damaged.")?,
             swept: counter("swept_total", "Documents that were opened because nobody advanced their log.")?,
             skipped_entries: counter("skipped_entries_total", "Entries of the log that are no update; left out.")?,
             draining: gauge("draining", "1 from the start of the drain on.")?,
@@ -222,6 +225,7 @@ mod tests {
             "editorcluster_delivery_seconds_count 0",
             "editorcluster_log_errors_total 0",
             "editorcluster_store_errors_total 0",
+            "editorcluster_damaged_total 0",
             "editorcluster_swept_total 0",
             "editorcluster_skipped_entries_total 0",
             "editorcluster_draining 0",

@@ -171,9 +171,22 @@ pub(crate) async fn open(storage: &Storage, history: Policy) -> Result<(Log, Arc
 
 fn make_directory(file: &Path) -> Result<()> {
     let Some(directory) = file.parent() else { return Ok(()) };
-    std::fs::create_dir_all(directory).with_context(|| {
+    make_durably(directory).with_context(|| {
         format!("cannot make the directory {}; write another one with --data-dir", directory.display())
     })
+}
+
+/// SQLite makes its files' names durable in their directory, but nobody the directory's own: a power failure would
+/// take it with all that is in it.
+fn make_durably(directory: &Path) -> std::io::Result<()> {
+    if directory.as_os_str().is_empty() || directory.is_dir() {
+        return Ok(());
+    }
+    let parent = directory.parent().unwrap_or(Path::new(""));
+    make_durably(parent)?;
+    std::fs::create_dir(directory)?;
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    std::fs::File::open(parent)?.sync_all()
 }
 
 /// Waits until log and database have answered once: from then on the gateway is ready.

@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use e2e_servers::Postgres;
 use gateway::history::policy::Policy;
-use gateway::store::archive::Archive;
+use gateway::store::archive::{Adopted, Archive};
 use gateway::store::postgres::PostgresStore;
 use gateway::store::sqlite::SqliteStore;
 use gateway::store::{StoreError, Written};
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, ReadTxn, StateVector, Text, Transact, Update};
+
+use crate::ready::reached;
+
+mod ready;
 
 /// Every other author makes a version, whenever the other came.
 const EAGER: Policy = Policy {
@@ -71,6 +75,17 @@ async fn keeps_history(store: &dyn Archive) {
     let page = store.versions("d", named.id, 10).await.unwrap();
     assert_eq!(page, versions, "older than the named one");
     assert_eq!(store.versions("d", i64::MAX, 1).await.unwrap(), std::slice::from_ref(&named));
+
+    // One from elsewhere is listed first, twice if asked, and is not what the next checkpoint is compared with.
+    let adopted = Adopted { name: None, created_at: 7, authors: vec![9] };
+    for _ in 0..2 {
+        let version = store.adopt_version("d", &adopted, Bytes::from_static(b"x")).await.unwrap().unwrap();
+        assert_eq!((version.created_at, &version.authors[..], version.bytes), (7, &[9][..], 1));
+        assert_eq!(store.version("d", version.id).await.unwrap().unwrap().1, Bytes::from_static(b"x"));
+    }
+    assert_eq!(store.adopt_version("none", &adopted, Bytes::new()).await.unwrap(), None);
+    let again = store.name_version("d", "again", by_three.clone()).await.unwrap().unwrap();
+    assert_eq!(again.authors, named.authors);
 
     let authors = store.authors("d").await.unwrap();
     assert_eq!(authors.iter().map(|author| author.client).collect::<Vec<_>>(), [2, 1]);
@@ -186,11 +201,7 @@ async fn sqlite_keeps_all_promises() {
 
 async fn postgres(server: &Postgres, policy: Policy) -> PostgresStore {
     let store = PostgresStore::connect(&server.url(), 4).unwrap().with_policy(policy);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while let Err(error) = gateway::store::Store::ping(&store).await {
-        assert!(Instant::now() < deadline, "the store never answered: {error}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    reached(&store).await;
     store
 }
 

@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests; Clippy exempts only the tests themselves")]
 
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
 use e2e_servers::Postgres;
 use gateway::room::log::{Epoch, Position, Row};
@@ -16,8 +14,12 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
+use crate::ready::reached;
+
+mod ready;
+
 /// The last migration of each schema that was released, the present one left out.
-const SQLITE_RELEASED: [i64; 1] = [2];
+const SQLITE_RELEASED: [i64; 2] = [2, 3];
 const POSTGRES_RELEASED: [i64; 1] = [1];
 
 const POSITION: Position = Position { epoch: Epoch(5 << 32), n: 7 };
@@ -77,14 +79,6 @@ async fn a_sqlite_file_of_every_released_schema_is_brought_forward_with_its_data
         let refused = write(update, "gone", 2).await.unwrap_err();
         assert!(refused.to_string().contains("the document was deleted"), "{refused}");
         assert!(matches!(store.load("gone").await, Err(StoreError::Deleted)));
-    }
-}
-
-async fn reached(store: &PostgresStore) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while let Err(error) = store.ping().await {
-        assert!(Instant::now() < deadline, "the store never answered: {error}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

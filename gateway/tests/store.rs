@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests; Clippy exempts only the tests themselves")]
 
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
 use e2e_servers::Postgres;
 use gateway::room::log::{Epoch, Position, Row};
@@ -11,16 +9,12 @@ use gateway::store::postgres::PostgresStore;
 use gateway::store::sqlite::SqliteStore;
 use gateway::store::{Store, StoreError, Written};
 
+use crate::ready::reached;
+
+mod ready;
+
 fn all_bytes() -> Bytes {
     (0..=255u8).cycle().take(1 << 20).collect::<Vec<_>>().into()
-}
-
-async fn wait_for_ping(store: &dyn Store) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while let Err(error) = store.ping().await {
-        assert!(Instant::now() < deadline, "the store never answered: {error}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 async fn keeps_the_promises(store: &dyn Store) {
@@ -71,7 +65,7 @@ async fn sqlite_keeps_the_promises() {
 async fn postgres_keeps_the_promises() {
     let server = Postgres::start().unwrap();
     let store = PostgresStore::connect(&server.url(), 4).unwrap();
-    wait_for_ping(&store).await;
+    reached(&store).await;
     keeps_the_promises(&store).await;
     of_many_writers_one_wins(&store).await;
 }
@@ -81,7 +75,7 @@ async fn gateways_that_start_together_migrate_once() {
     let server = Postgres::start().unwrap();
     let stores: Vec<_> = (0..6).map(|_| PostgresStore::connect(&server.url(), 2).unwrap()).collect();
     for store in &stores {
-        wait_for_ping(store).await;
+        reached(store).await;
     }
     assert_eq!(stores[0].write("d", 0, Bytes::from_static(b"1"), None).await.unwrap(), Written::Rev(1));
     assert_eq!(stores[5].load("d").await.unwrap().unwrap().rev, 1);
@@ -95,12 +89,12 @@ async fn a_gateway_starts_before_its_postgres_and_outlives_its_restart() {
     assert!(matches!(store.load("d").await, Err(StoreError::Unavailable(_))));
 
     server.run().unwrap();
-    wait_for_ping(&store).await;
+    reached(&store).await;
     assert_eq!(store.write("d", 0, Bytes::from_static(b"1"), None).await.unwrap(), Written::Rev(1));
 
     server.stop().unwrap();
     assert!(matches!(store.load("d").await, Err(StoreError::Unavailable(_))));
     server.run().unwrap();
-    wait_for_ping(&store).await;
+    reached(&store).await;
     assert_eq!(store.load("d").await.unwrap().unwrap().state, Bytes::from_static(b"1"));
 }

@@ -77,7 +77,8 @@ pub(super) async fn delete(State(api): State<Api>, asked: Result<Path<String>, P
     let bus = api.shards.of(&document).bus.clone();
     match api.archive.load(&document).await {
         // Its log is removed again all the same: this may be a second try, after the log could not be reached.
-        Ok(Some(_)) | Err(StoreError::Deleted) => {}
+        // What is damaged can be deleted, so that a backup can take its place.
+        Ok(Some(_)) | Err(StoreError::Deleted | StoreError::Corrupt(_)) => {}
         Ok(None) if bus.read(&document).await?.last.is_some() => {}
         Ok(None) => return Err(Problem::no_document(&document)),
         Err(error) => return Err(error.into()),

@@ -60,7 +60,10 @@ impl From<StoreError> for Problem {
 
 impl From<BusError> for Problem {
     fn from(error: BusError) -> Self {
-        Self::unavailable(error.to_string())
+        match error {
+            BusError::Corrupt(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            _ => Self::unavailable(error.to_string()),
+        }
     }
 }
 

@@ -10,7 +10,10 @@ const LEVEL: i32 = 3;
 /// # Errors
 /// Only when there is no memory.
 pub fn compress(state: &[u8]) -> io::Result<Vec<u8>> {
-    zstd::bulk::compress(state, LEVEL)
+    let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+    // Or damage on a disk would come back as another text.
+    compressor.include_checksum(true)?;
+    compressor.compress(state)
 }
 
 /// The state again. `bytes` is its length, as it was noted beside it.
@@ -40,5 +43,10 @@ mod tests {
         assert!(decompress(&compressed, state.len() + 1).is_err());
         assert!(decompress(&compressed[..compressed.len() / 2], state.len()).is_err());
         assert_eq!(decompress(&compress(&[]).unwrap(), 0).unwrap(), Bytes::new());
+        for at in 0..compressed.len() {
+            let mut damaged = compressed.clone();
+            damaged[at] ^= 4;
+            assert!(decompress(&damaged, state.len()).map_or(true, |found| found == state), "byte {at}");
+        }
     }
 }

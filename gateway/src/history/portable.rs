@@ -27,6 +27,25 @@ pub struct Manifest {
     pub sha256: String,
     /// Who wrote in it.
     pub authors: Vec<AuthorEntry>,
+    /// The oldest first. Files that were exported before there were any have none.
+    #[serde(default)]
+    pub versions: Vec<VersionEntry>,
+}
+
+/// A version, whose state is in a file of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionEntry {
+    /// Where it was exported; it gets another one where it is imported.
+    pub id: i64,
+    /// None: made automatically.
+    pub name: Option<String>,
+    /// When the content was written: RFC 3339.
+    pub created_at: String,
+    /// The Yjs clients that wrote since the automatic version before.
+    pub authors: Vec<u64>,
+    pub bytes: u64,
+    /// Of the state, in hexadecimal.
+    pub sha256: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +63,8 @@ pub struct AuthorEntry {
 pub enum Unusable {
     #[error("it is no document of EditorCluster: its format is `{0}`")]
     Format(String),
+    #[error("`{0}` is no time; it is written as 2027-01-15T08:00:00Z")]
+    Time(String),
     #[error("it was made by a newer version (format {0}); import it with that one")]
     Newer(u32),
     #[error("the state's encoding is `{0}`; only {ENCODING} is known")]
@@ -53,7 +74,13 @@ pub enum Unusable {
 }
 
 impl Manifest {
-    pub fn new(id: &str, exported_at: i64, state: &[u8], authors: Vec<AuthorEntry>) -> Self {
+    pub fn new(
+        id: &str,
+        exported_at: i64,
+        state: &[u8],
+        authors: Vec<AuthorEntry>,
+        versions: Vec<VersionEntry>,
+    ) -> Self {
         Self {
             format: FORMAT.to_owned(),
             format_version: FORMAT_VERSION,
@@ -63,6 +90,7 @@ impl Manifest {
             bytes: state.len() as u64,
             sha256: sha256(state),
             authors,
+            versions,
         }
     }
 
@@ -80,9 +108,32 @@ impl Manifest {
         if self.encoding != ENCODING {
             return Err(Unusable::Encoding(self.encoding.clone()));
         }
-        let found = sha256(state);
-        if found == self.sha256 { Ok(()) } else { Err(Unusable::Damaged { expected: self.sha256.clone(), found }) }
+        check_sha256(&self.sha256, state)
     }
+}
+
+impl VersionEntry {
+    /// Whether this is the state that was exported.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check(&self, state: &[u8]) -> Result<(), Unusable> {
+        check_sha256(&self.sha256, state)
+    }
+
+    /// When the content was written, in Unix seconds.
+    ///
+    /// # Errors
+    /// The entry holds no time.
+    pub fn seconds(&self) -> Result<i64, Unusable> {
+        let time: Timestamp = self.created_at.parse().map_err(|_| Unusable::Time(self.created_at.clone()))?;
+        Ok(time.as_second())
+    }
+}
+
+fn check_sha256(expected: &str, state: &[u8]) -> Result<(), Unusable> {
+    let found = sha256(state);
+    if found == expected { Ok(()) } else { Err(Unusable::Damaged { expected: expected.to_owned(), found }) }
 }
 
 /// The name of a document's files without their endings; no two documents have the same.
@@ -106,7 +157,8 @@ pub fn time(seconds: i64) -> String {
     Timestamp::from_second(seconds).unwrap_or_default().to_string()
 }
 
-fn sha256(bytes: &[u8]) -> String {
+/// In hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -128,8 +180,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_from_before_there_were_versions_is_read() {
+        let manifest = Manifest::new("d", 1_800_000_000, b"state", Vec::new(), Vec::new());
+        let mut json = serde_json::to_value(&manifest).unwrap();
+        json.as_object_mut().unwrap().remove("versions").unwrap();
+        assert_eq!(serde_json::from_value::<Manifest>(json).unwrap(), manifest);
+    }
+
+    #[test]
     fn a_changed_state_and_a_foreign_file_are_refused() {
-        let manifest = Manifest::new("d", 1_800_000_000, b"state", Vec::new());
+        let manifest = Manifest::new("d", 1_800_000_000, b"state", Vec::new(), Vec::new());
         assert_eq!(manifest.exported_at, "2027-01-15T08:00:00Z");
         assert_eq!(manifest.check(b"state"), Ok(()));
         assert!(matches!(manifest.check(b"other"), Err(Unusable::Damaged { .. })));

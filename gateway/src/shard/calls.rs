@@ -11,6 +11,9 @@ use prometheus::IntCounter;
 use tokio::task::spawn_local;
 
 use super::state::{Shared, State, Waiting};
+use crate::bus::BusError;
+use crate::room::document::validate;
+use crate::room::log::Row;
 use crate::room::{Effect, Failed, Input};
 use crate::store::{StoreError, Written};
 
@@ -60,7 +63,16 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
         Effect::Subscribe { call } => {
             Input::Subscribed { call, result: bus.subscribe(document).await.map_err(|error| log(&error)) }
         }
-        Effect::Read { call } => Input::Read { call, result: bus.read(document).await.map_err(|error| log(&error)) },
+        Effect::Read { call } => {
+            let result = match bus.read(document).await {
+                Err(BusError::Corrupt(damage)) => {
+                    shared.damaged(document, incarnation, &damage);
+                    return None;
+                }
+                result => result.map_err(|error| log(&error)),
+            };
+            Input::Read { call, result }
+        }
         Effect::Peek { call } => Input::Peeked { call, result: bus.peek(document).await.map_err(|error| log(&error)) },
         Effect::Open { call, expected, epoch, tenure, update } => {
             let result = bus.open(document, expected.as_ref(), epoch, &tenure, update).await;
@@ -76,9 +88,13 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
         }
         Effect::Load { call } => {
             let (backend, id) = (shared.setup.store.clone(), Arc::<str>::from(&**document));
-            let result = match shared.main.spawn(async move { backend.load(&id).await }).await {
+            let result = match shared.main.spawn(async move { readable(backend.load(&id).await?) }).await {
                 Ok(Err(StoreError::Deleted)) => {
                     end_deleted(shared, document, incarnation).await;
+                    return None;
+                }
+                Ok(Err(StoreError::Corrupt(damage))) => {
+                    shared.damaged(document, incarnation, &damage);
                     return None;
                 }
                 Ok(result) => result.map_err(|error| store(&error)),
@@ -123,6 +139,17 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
         | Effect::WakeAt(_)
         | Effect::Done => return None,
     })
+}
+
+/// A row that is no update would be left out by the room, which would then serve the document as empty and write over
+/// the row.
+fn readable(row: Option<Row>) -> crate::store::Result<Option<Row>> {
+    match row {
+        Some(row) if validate(&row.state).is_err() => {
+            Err(StoreError::Corrupt("its row holds no Yjs update".to_owned()))
+        }
+        row => Ok(row),
+    }
 }
 
 /// The log says that the document was deleted. The database has the last word: the notice may be late, and the document

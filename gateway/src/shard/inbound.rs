@@ -59,6 +59,11 @@ impl Refusal {
         Self { code: 4404, text: "the document was deleted".to_owned(), bad: None }
     }
 
+    /// Likewise. It is not served as far as it can be read: clients would take what is missing for deleted.
+    pub(super) fn damaged() -> Self {
+        Self { code: 4500, text: "the stored document is damaged; restore it from a backup".to_owned(), bad: None }
+    }
+
     pub(super) fn room_failed() -> Self {
         Self { code: 1011, text: "the document failed in this gateway".to_owned(), bad: None }
     }

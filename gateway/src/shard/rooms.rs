@@ -1,6 +1,7 @@
 //! The rooms of a shard: inputs in, effects carried out.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -234,6 +235,16 @@ impl Shared {
         let state = &mut *self.state.borrow_mut();
         if state.rooms.get(document).is_some_and(|slot| slot.incarnation == incarnation) {
             self.end_room(state, document, Refusal::deleted);
+        }
+    }
+
+    /// What is stored of the document is damaged. Nothing is written over it.
+    pub(super) fn damaged(self: &Rc<Self>, document: &Rc<str>, incarnation: u64, damage: &dyn Display) {
+        self.setup.metrics.damaged.inc();
+        tracing::error!(document = &**document, %damage, "a document is damaged and not served; restore it");
+        let state = &mut *self.state.borrow_mut();
+        if state.rooms.get(document).is_some_and(|slot| slot.incarnation == incarnation) {
+            self.end_room(state, document, Refusal::damaged);
         }
     }
 

@@ -37,6 +37,15 @@ pub struct VersionInfo {
     pub bytes: i64,
 }
 
+/// A version of another database. Times are Unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Adopted {
+    /// None: made automatically.
+    pub name: Option<String>,
+    pub created_at: i64,
+    pub authors: Vec<ClientId>,
+}
+
 /// One client's writing in a document. Times are Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
@@ -64,6 +73,9 @@ pub trait Archive: Store {
     async fn version(&self, document: &str, version: i64) -> Result<Option<(VersionInfo, Bytes)>>;
     /// Keeps this state under a name. None: the document has no row.
     async fn name_version(&self, document: &str, name: &str, state: Bytes) -> Result<Option<VersionInfo>>;
+    /// Keeps a version that comes from elsewhere. None: the document has no row. It is listed as the newest, and never
+    /// taken for what the row's own history last kept.
+    async fn adopt_version(&self, document: &str, version: &Adopted, state: Bytes) -> Result<Option<VersionInfo>>;
     /// The authors, the last one to write first.
     async fn authors(&self, document: &str) -> Result<Vec<Author>>;
     /// Removes automatic versions and tombstones whose time is over. Returns how many.

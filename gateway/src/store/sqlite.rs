@@ -7,12 +7,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+use self::checksum::unavailable;
+pub(crate) use self::checksum::{Checksum, is_damage};
+use self::health::Health;
 use super::archive::plan;
 use super::{Result, Store, StoreError, Written};
 use crate::history::policy::{Past, Policy};
 use crate::room::log::{Epoch, Position, Row};
 
 mod archive;
+mod checksum;
+mod health;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,6 +29,7 @@ const CONNECTIONS: u32 = 4;
 pub struct SqliteStore {
     pool: SqlitePool,
     policy: Policy,
+    health: Health,
 }
 
 impl SqliteStore {
@@ -32,7 +38,8 @@ impl SqliteStore {
     /// # Errors
     /// When the file cannot be opened or was made by a newer version.
     pub async fn open(path: &Path) -> Result<Self> {
-        Ok(Self { pool: open_pool(path, CONNECTIONS).await?, policy: Policy::default() })
+        let pool = open_pool(path, CONNECTIONS).await?;
+        Ok(Self { health: Health::watch(pool.clone()), pool, policy: Policy::default() })
     }
 
     /// Sets when versions are made and how long they stay.
@@ -67,29 +74,27 @@ pub(crate) async fn open_pool(path: &Path, connections: u32) -> Result<SqlitePoo
     Ok(pool)
 }
 
-fn unavailable(error: sqlx::Error) -> StoreError {
-    match error {
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => StoreError::Corrupt(error.to_string()),
-        error => StoreError::Unavailable(error.to_string()),
-    }
-}
-
 #[async_trait]
 impl Store for SqliteStore {
     async fn load(&self, document: &str) -> Result<Option<Row>> {
-        let row: Option<(Vec<u8>, Option<i64>, Option<i64>, i64, bool)> =
-            sqlx::query_as("SELECT state, epoch, n, rev, deleted_at IS NOT NULL FROM documents WHERE id = ?")
+        type Columns = (Vec<u8>, Option<i64>, Option<i64>, i64, Option<i64>, bool);
+        let row: Option<Columns> =
+            sqlx::query_as("SELECT state, epoch, n, rev, checksum, deleted_at IS NOT NULL FROM documents WHERE id = ?")
                 .bind(document)
                 .fetch_optional(&self.pool)
                 .await
                 .map_err(unavailable)?;
-        row.map(|(state, epoch, n, rev, deleted)| {
-            if deleted {
-                return Err(StoreError::Deleted);
-            }
-            Ok(Row { state: state.into(), position: position_from_columns(document, epoch, n)?, rev })
-        })
-        .transpose()
+        let Some((state, epoch, n, rev, checksum, deleted)) = row else {
+            self.health.vouches_for_what_is_missing().await?;
+            return Ok(None);
+        };
+        if checksum.is_some_and(|checksum| deleted || checksum != row_checksum(document, &state, (epoch, n), rev)) {
+            return Err(StoreError::Corrupt(format!("the row of `{document}` is not what was written")));
+        }
+        if deleted {
+            return Err(StoreError::Deleted);
+        }
+        Ok(Some(Row { state: state.into(), position: position_from_columns(document, epoch, n)?, rev }))
     }
 
     async fn rev(&self, document: &str) -> Result<i64> {
@@ -107,19 +112,29 @@ impl Store for SqliteStore {
         };
         let (replaced_at, plan) = (past.updated_at, plan(&self.policy, past, state.clone()).await?);
         let version = match plan.version {
-            Some(authors) => Some((authors, self.pack_row(document).await?)),
+            Some(authors) => match self.pack_row(document).await {
+                // What replaces it has all that it had: whoever writes it has read it when it was whole.
+                Err(StoreError::Corrupt(damage)) => {
+                    tracing::error!(document, damage, "a row was damaged; it becomes no version");
+                    None
+                }
+                packed => Some((authors, packed?)),
+            },
             None => None,
         };
 
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
         let (epoch, n) = position_to_columns(position);
         let query = if expected == 0 {
-            "INSERT INTO documents (state, epoch, n, id, rev) VALUES (?, ?, ?, ?, ? + 1) ON CONFLICT DO NOTHING"
+            "INSERT INTO documents (state, epoch, n, checksum, id, rev) VALUES (?, ?, ?, ?, ?, ? + 1) \
+             ON CONFLICT DO NOTHING"
         } else {
-            "UPDATE documents SET state = ?, epoch = ?, n = ?, rev = rev + 1, updated_at = unixepoch() \
+            "UPDATE documents SET state = ?, epoch = ?, n = ?, checksum = ?, rev = rev + 1, updated_at = unixepoch() \
              WHERE id = ? AND rev = ? AND deleted_at IS NULL"
         };
-        let query = sqlx::query(query).bind(state.as_ref()).bind(epoch).bind(n).bind(document).bind(expected);
+        let checksum = row_checksum(document, &state, (epoch, n), expected + 1);
+        let query = sqlx::query(query).bind(state.as_ref()).bind(epoch).bind(n).bind(checksum);
+        let query = query.bind(document).bind(expected);
         let done = query.execute(&mut *transaction).await.map_err(unavailable)?;
         if done.rows_affected() != 1 {
             return Ok(Written::Conflict);
@@ -138,6 +153,14 @@ impl Store for SqliteStore {
         sqlx::query("SELECT 1").execute(&self.pool).await.map_err(unavailable)?;
         Ok(())
     }
+}
+
+fn row_checksum(document: &str, state: &[u8], (epoch, n): (Option<i64>, Option<i64>), rev: i64) -> i64 {
+    let mut checksum = Checksum::default().with(document.as_bytes()).with(state).with(&rev.to_le_bytes());
+    for column in [epoch, n].into_iter().flatten() {
+        checksum = checksum.with(&column.to_le_bytes());
+    }
+    checksum.column()
 }
 
 /// An epoch as the database keeps it: the same 64 bits, signed, since databases know no unsigned numbers. Epochs are

@@ -10,7 +10,7 @@ use gateway::config::{Config, Storage};
 
 use crate::client::Client;
 use crate::gateway_process::{eventually, start, start_embedded};
-use crate::rest::send;
+use crate::rest::{get, post_json, send};
 use crate::two_gateways::pod;
 
 fn storage(flags: &[&str]) -> Storage {
@@ -18,7 +18,7 @@ fn storage(flags: &[&str]) -> Storage {
     Config::try_from(args).expect("the flags are valid").storage.expect("a place for documents")
 }
 
-fn embedded(directory: &Path) -> Storage {
+pub(crate) fn embedded(directory: &Path) -> Storage {
     storage(&["--data-dir", directory.to_str().expect("a path in UTF-8")])
 }
 
@@ -41,6 +41,47 @@ async fn what_was_acknowledged_and_is_only_in_the_log_is_restored_on_an_empty_ma
     assert_eq!(import(&embedded(elsewhere.path()), None, files.path(), false).await.unwrap(), 1);
     let gateway = start(&["--data-dir", elsewhere.path().to_str().unwrap()]).await;
     assert_eq!(Client::synced(gateway.public_addr, "notes%2F1").await.text(), "only in the log");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_of_all_has_documents_without_a_row_and_every_version_and_an_import_brings_each_once() {
+    let (gateway, data) = start_embedded(&["--api", "admin", "--checkpoint-after", "1h"]).await;
+    let api = gateway.admin_addr;
+    for (words, name) in [("first", "one"), (" second", "two")] {
+        Client::synced(gateway.public_addr, "with").await.write_acknowledged(words).await;
+        let body = format!("{{\"name\": \"{name}\"}}");
+        assert_eq!(post_json(api, "/api/v1/documents/with/versions", &body).await.status, 201);
+    }
+    let versions = get(api, "/api/v1/documents/with/versions").await.json()["versions"].clone();
+    let versions: Vec<_> = versions.as_array().unwrap().iter().rev().cloned().collect();
+    assert_eq!(versions.iter().filter(|version| version["name"].is_null()).count(), 1, "{versions:?}");
+    // It stays open: the room's checkpoint is an hour away.
+    let mut young = Client::synced(gateway.public_addr, "young").await;
+    young.write_acknowledged("only in the log").await;
+    let files = tempfile::tempdir().unwrap();
+    assert_eq!(export(&embedded(data.path()), None, files.path()).await.unwrap(), 2);
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        assert_eq!(import(&embedded(elsewhere.path()), None, files.path(), false).await.unwrap(), 2);
+    }
+    let gateway = start(&["--data-dir", elsewhere.path().to_str().unwrap(), "--api", "admin"]).await;
+    let api = gateway.admin_addr;
+    assert_eq!(Client::synced(gateway.public_addr, "young").await.text(), "only in the log");
+    assert_eq!(Client::synced(gateway.public_addr, "with").await.text(), "first second");
+    let imported = get(api, "/api/v1/documents/with/versions").await.json()["versions"].clone();
+    let imported: Vec<_> = imported.as_array().unwrap().iter().rev().cloned().collect();
+    assert_eq!(imported.len(), versions.len(), "{imported:?}");
+    for (version, before) in imported.iter().zip(&versions) {
+        for part in ["name", "created_at", "bytes", "authors"] {
+            assert_eq!(version[part], before[part], "{part}");
+        }
+    }
+    let first = imported.iter().find(|version| version["name"] == "one").unwrap();
+    let path = format!("/api/v1/documents/with/versions/{}", first["id"]);
+    assert_eq!(get(api, &format!("{path}?format=text")).await.text(), "== text\nfirst\n");
+    assert_eq!(post_json(api, &format!("{path}/restore"), "").await.json()["changed"], true);
+    assert_eq!(Client::synced(gateway.public_addr, "with").await.text(), "first");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

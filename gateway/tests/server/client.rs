@@ -17,6 +17,14 @@ use yrs::{Doc, GetString, ReadTxn, StateVector, Text, Transact, Update};
 
 use crate::gateway_process::{DEADLINE, eventually, metric};
 
+/// The text of a whole document.
+pub(crate) fn text_of(state: &[u8]) -> String {
+    let doc = Doc::new();
+    let text = doc.get_or_insert_text("text");
+    doc.transact_mut().apply_update(Update::decode_v1(state).expect("an update")).expect("an update that applies");
+    text.get_string(&doc.transact())
+}
+
 pub(crate) struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     doc: Doc,
@@ -45,6 +53,21 @@ impl Client {
         let mut client = Self::connect(gateway, document).await;
         client.until("the first sync", |client| client.synced).await;
         client
+    }
+
+    /// Connects, and holds what the gateway holds, unless that closes the session: then the code.
+    pub(crate) async fn open(gateway: SocketAddr, document: &str) -> Result<Self, u16> {
+        let mut client = Self::connect(gateway, document).await;
+        let listen = async {
+            while !client.synced {
+                if let Some(code) = client.step().await {
+                    return Err(code);
+                }
+            }
+            Ok(())
+        };
+        timeout(DEADLINE, listen).await.expect("the gateway serves the document or closes the session")?;
+        Ok(client)
     }
 
     fn step1(&self) -> Message {
@@ -83,6 +106,24 @@ impl Client {
     pub(crate) async fn write_acknowledged(&mut self, words: &str) {
         let update = self.write(words).await;
         self.until("the acknowledgement", |client| client.heard.contains(&Message::Update(update.clone()))).await;
+    }
+
+    /// Writes at the end of the document. False: the connection ended before this was acknowledged.
+    pub(crate) async fn is_acknowledged(&mut self, words: &str) -> bool {
+        let message = Message::Update(self.write_offline(words));
+        let exchange = async {
+            if self.socket.send(Frame::Binary(message.encode())).await.is_err() {
+                return false;
+            }
+            while !self.heard.contains(&message) {
+                if self.step().await.is_some() {
+                    return false;
+                }
+            }
+            self.heard.clear();
+            true
+        };
+        timeout(DEADLINE, exchange).await.expect("the gateway acknowledges or ends")
     }
 
     /// Writes without sending.

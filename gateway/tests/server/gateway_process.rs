@@ -17,6 +17,10 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A gateway on ports of the system's choosing, with these flags besides.
 pub(crate) async fn start(flags: &[&str]) -> Running {
+    try_start(flags).await.expect("the gateway starts")
+}
+
+pub(crate) async fn try_start(flags: &[&str]) -> anyhow::Result<Running> {
     let mut all = vec!["gateway", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
     if !flags.contains(&"--drain-window") {
         all.extend(["--drain-window", "1s"]);
@@ -24,7 +28,7 @@ pub(crate) async fn start(flags: &[&str]) -> Running {
     all.extend(flags);
     let args = Args::try_parse_from(all).expect("there are such flags");
     let config = Config::try_from(args).expect("the flags are valid");
-    server::run(config).await.expect("the gateway starts")
+    server::run(config).await
 }
 
 /// A gateway with embedded storage in a directory that goes with the returned guard.
@@ -65,7 +69,11 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
 
 /// The value of a metric, with its labels if it has any; 0 while it is not there.
 pub(crate) async fn metric(gateway: &Running, name: &str) -> f64 {
-    let page = get(gateway.admin_addr, "/metrics").await.body;
+    metric_at(gateway.admin_addr, name).await
+}
+
+pub(crate) async fn metric_at(admin: SocketAddr, name: &str) -> f64 {
+    let page = get(admin, "/metrics").await.body;
     let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map_or(0.0, |value| value.parse().expect("a number"))
 }

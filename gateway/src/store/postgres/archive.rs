@@ -7,7 +7,7 @@ use sqlx::{FromRow, PgConnection};
 use super::PostgresStore;
 use crate::history::policy::{ClientId, LastVersion, Past, Written};
 use crate::store::Result;
-use crate::store::archive::{Archive, Author, DocumentInfo, Packed, VersionInfo, authors_of, pack, unpack};
+use crate::store::archive::{Adopted, Archive, Author, DocumentInfo, Packed, VersionInfo, authors_of, pack, unpack};
 
 const DOCUMENT: &str = "SELECT id, octet_length(state)::bigint, rev, extract(epoch FROM created_at)::bigint, \
                         extract(epoch FROM updated_at)::bigint FROM documents WHERE deleted_at IS NULL";
@@ -81,7 +81,7 @@ pub(super) async fn past(db: &mut PgConnection, document: &str) -> sqlx::Result<
              extract(epoch FROM v.created_at)::bigint AS version_created_at, v.authors AS version_authors, \
              a.clients, a.clocks, a.last_revs \
          FROM documents d LEFT JOIN LATERAL (SELECT rev, created_at, authors FROM versions \
-             WHERE document = d.id AND name IS NULL ORDER BY id DESC LIMIT 1) v ON true, \
+             WHERE document = d.id AND name IS NULL AND rev > 0 ORDER BY id DESC LIMIT 1) v ON true, \
          LATERAL (SELECT array_agg(client) AS clients, array_agg(clock) AS clocks, array_agg(last_rev) AS last_revs \
              FROM authors WHERE document = d.id) a \
          WHERE d.id = $1 AND d.deleted_at IS NULL",
@@ -205,6 +205,21 @@ impl Archive for PostgresStore {
         let query = query.bind(packed.bytes).bind(packed.compressed).bind(document);
         let row: Option<VersionColumns> = self.call(query.fetch_optional(&self.pool)).await?;
         Ok(row.map(version))
+    }
+
+    async fn adopt_version(&self, document: &str, version: &Adopted, state: Bytes) -> Result<Option<VersionInfo>> {
+        let packed = pack(state).await?;
+        // Of a row that never was: numbers below 0. Who adopts locks the row, so that no two take one number.
+        let query = format!(
+            "WITH d AS (SELECT id FROM documents WHERE id = $6 AND deleted_at IS NULL FOR UPDATE) \
+             INSERT INTO versions (document, rev, name, created_at, authors, bytes, state) \
+             SELECT id, (SELECT least(0, coalesce(min(rev), 0)) - 1 FROM versions WHERE document = d.id), \
+                 $1, to_timestamp($2::bigint), $3, $4, $5 FROM d RETURNING {VERSION}"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(&version.name).bind(version.created_at);
+        let query = query.bind(column(&version.authors)).bind(packed.bytes).bind(packed.compressed).bind(document);
+        let row: Option<VersionColumns> = self.call(query.fetch_optional(&self.pool)).await?;
+        Ok(row.map(self::version))
     }
 
     async fn authors(&self, document: &str) -> Result<Vec<Author>> {

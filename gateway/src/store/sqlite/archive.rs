@@ -4,10 +4,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sqlx::SqliteConnection;
 
-use super::{SqliteStore, unavailable};
+use super::SqliteStore;
+use super::checksum::unavailable;
 use crate::history::policy::{ClientId, LastVersion, Past, Written};
-use crate::store::archive::{Archive, Author, DocumentInfo, Packed, VersionInfo, authors_of, pack, unpack};
-use crate::store::{Result, StoreError};
+use crate::store::archive::{Adopted, Archive, Author, DocumentInfo, Packed, VersionInfo, authors_of, pack, unpack};
+use crate::store::{Result, Store as _, StoreError};
 
 const DOCUMENT: &str = "SELECT id, length(state), rev, created_at, updated_at FROM documents WHERE deleted_at IS NULL";
 const VERSION: &str = "id, name, created_at, authors, bytes";
@@ -56,7 +57,7 @@ impl SqliteStore {
         let row: Option<Columns> = sqlx::query_as(
             "SELECT d.rev, unixepoch(), d.created_at, d.updated_at, v.rev, v.created_at, v.authors \
              FROM documents d LEFT JOIN versions v ON v.id = (SELECT id FROM versions \
-                 WHERE document = d.id AND name IS NULL ORDER BY id DESC LIMIT 1) \
+                 WHERE document = d.id AND name IS NULL AND rev > 0 ORDER BY id DESC LIMIT 1) \
              WHERE d.id = ? AND d.deleted_at IS NULL",
         )
         .bind(document)
@@ -88,9 +89,8 @@ impl SqliteStore {
     /// The row's state, ready to become a version. If the row is another one by now, the compare-and-set fails and
     /// this goes with it.
     pub(super) async fn pack_row(&self, document: &str) -> Result<Packed> {
-        let query = sqlx::query_as("SELECT state FROM documents WHERE id = ?").bind(document);
-        let (state,): (Vec<u8>,) = query.fetch_one(&self.pool).await.map_err(unavailable)?;
-        pack(state.into()).await
+        let row = self.load(document).await?;
+        pack(row.map(|row| row.state).unwrap_or_default()).await
     }
 
     /// Keeps the row of `rev` as an automatic version, and no more of those than the policy allows.
@@ -145,7 +145,7 @@ impl Archive for SqliteStore {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
         let done = sqlx::query(
             "INSERT INTO documents (id, state, rev, deleted_at) VALUES (?, x'', 1, unixepoch()) \
-             ON CONFLICT (id) DO UPDATE SET state = x'', epoch = NULL, n = NULL, rev = rev + 1, \
+             ON CONFLICT (id) DO UPDATE SET state = x'', epoch = NULL, n = NULL, checksum = NULL, rev = rev + 1, \
              updated_at = unixepoch(), deleted_at = unixepoch() WHERE deleted_at IS NULL",
         )
         .bind(document)
@@ -194,6 +194,20 @@ impl Archive for SqliteStore {
         let query = query.bind(packed.bytes).bind(packed.compressed).bind(document);
         let row: Option<VersionColumns> = query.fetch_optional(&self.pool).await.map_err(unavailable)?;
         row.map(version).transpose()
+    }
+
+    async fn adopt_version(&self, document: &str, version: &Adopted, state: Bytes) -> Result<Option<VersionInfo>> {
+        let packed = pack(state).await?;
+        // Of a row that never was: numbers below 0.
+        let query = format!(
+            "INSERT INTO versions (document, rev, name, created_at, authors, bytes, state) \
+             SELECT id, (SELECT min(0, coalesce(min(rev), 0)) - 1 FROM versions WHERE document = d.id), ?, ?, ?, ?, ? \
+             FROM documents d WHERE id = ? AND deleted_at IS NULL RETURNING {VERSION}"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(&version.name).bind(version.created_at);
+        let query = query.bind(json(&version.authors)).bind(packed.bytes).bind(packed.compressed).bind(document);
+        let row: Option<VersionColumns> = query.fetch_optional(&self.pool).await.map_err(unavailable)?;
+        row.map(self::version).transpose()
     }
 
     async fn authors(&self, document: &str) -> Result<Vec<Author>> {
