@@ -21,7 +21,7 @@ mod storage;
 pub use autoscaling::{Autoscaling, ScaleDown};
 pub use gateway::{Durability, Gateway, Limits};
 pub use quantity::Resources;
-pub use redis::{ExternalRedis, ManagedRedis, Redis, RedisMode};
+pub use redis::{ExternalRedis, ManagedRedis, Redis, RedisMode, RedisTls};
 pub use routing::{Expose, ExposeType, Routing};
 pub use status::{ConditionType, EditorClusterStatus, Reason};
 pub use storage::{DeletionPolicy, ExternalPostgres, ManagedPostgres, Postgres, Storage};

@@ -164,6 +164,8 @@ fn the_rules_hold_by_themselves_too() {
         ("{autoscaling: {minReplicas: 5, maxReplicas: 2}}", Some("minReplicas must not be above")),
         ("{autoscaling: {connectionsPerReplica: 0}}", Some("connectionsPerReplica must be 1 or more")),
         ("{redis: {managed: {}, external: {secretName: a}}}", Some("spec.redis has both")),
+        ("{redis: {external: {secretName: a, tls: {}}}}", Some("spec.redis.external.tls says nothing")),
+        ("{redis: {external: {secretName: a, tls: {caSecretName: b}}}}", None),
         ("{storage: {postgres: {managed: {}, external: {secretName: a}}}}", Some("spec.storage.postgres has both")),
         ("{routing: {expose: {nodePort: 30080}}}", Some("nodePort needs")),
         ("{}", None),

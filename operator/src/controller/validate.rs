@@ -15,7 +15,7 @@ use super::dereference::Dereferenced;
 use super::settings::Images;
 use crate::crd::{
     Autoscaling, DeletionPolicy, EditorCluster, Expose, ExternalPostgres, ExternalRedis, Gateway, MAX_NAME,
-    ManagedPostgres, ManagedRedis, Reason, Resources,
+    ManagedPostgres, ManagedRedis, Reason, RedisTls, Resources,
 };
 
 mod secrets;
@@ -53,7 +53,7 @@ pub struct GatewayPlan {
 #[derive(Clone, Debug, PartialEq)]
 pub enum RedisPlan {
     Managed { image: String, storage: String, resources: Option<Resources>, password: Password },
-    External { secret: String, key: String },
+    External { secret: String, key: String, tls: RedisTls },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -189,9 +189,11 @@ fn redis(object: &EditorCluster, found: &Dereferenced, images: &Images) -> Resul
     let section = object.spec.redis.clone().unwrap_or_default();
     match (section.managed, section.external) {
         (Some(_), Some(_)) => Err(Invalid::BothManagedAndExternal("spec.redis")),
-        (None, Some(ExternalRedis { secret_name, key })) => {
+        (None, Some(ExternalRedis { secret_name, key, tls })) => {
             secrets::redis(object, &secret_name, &key, found.external_redis.as_ref())?;
-            Ok(RedisPlan::External { secret: secret_name, key })
+            let tls = tls.unwrap_or_default();
+            secrets::redis_tls(object, &tls, found)?;
+            Ok(RedisPlan::External { secret: secret_name, key, tls })
         }
         (managed, None) => {
             let ManagedRedis { mode: _, storage, resources } = managed.unwrap_or_default();
@@ -221,10 +223,9 @@ fn secrets_hash(object: &EditorCluster, found: &Dereferenced, redis: &RedisPlan,
     let mut parts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     match redis {
         RedisPlan::Managed { password, .. } => drop(parts.insert("redis".to_owned(), password.value.clone().into())),
-        RedisPlan::External { key, .. } => {
-            let value = found.external_redis.as_ref().and_then(|secret| secret.get(key)).cloned();
-            parts.insert("redis".to_owned(), value.unwrap_or_default());
-        }
+        // The gateways read a file that the kubelet keeps up to date, and connect anew when it changes: that costs
+        // nobody their session, and a rollout would cost everybody theirs.
+        RedisPlan::External { .. } => {}
     }
     match postgres {
         PostgresPlan::Managed { password, .. } => {

@@ -107,22 +107,32 @@ fn external_stores_leave_nothing_managed_and_are_read_from_their_secrets() {
     };
     let parts = [("host", "h"), ("port", "5432"), ("dbname", "d"), ("username", "u"), ("password", "p")];
     let found = Dereferenced {
-        external_redis: data(&[("address", "rediss://h")]),
+        external_redis: data(&[("address", "rediss+sentinel://h/main")]),
+        redis_ca: data(&[("ca.crt", "C")]),
+        redis_certificate: data(&[("tls.crt", "C"), ("tls.key", "K")]),
         external_postgres: data(&parts),
         ..Dereferenced::default()
     };
-    let spec = "{redis: {external: {secretName: r, key: address}}, storage: {postgres: {external: {secretName: p}}}}";
+    let spec = "{redis: {external: {secretName: r, key: address, tls: {caSecretName: a, certificateSecretName: c}}}, storage: {postgres: {external: {secretName: p}}}}";
     let children = build(&plan_of(spec, found), 2);
     assert!(children.redis.is_none() && children.redis_service.is_none() && children.redis_config.is_none());
     assert!(children.postgres.is_none() && children.postgres_service.is_none() && children.postgres_config.is_none());
     assert!(children.secrets.is_empty());
-    let env = children.gateway.spec.unwrap().template.spec.unwrap().containers.remove(0).env.unwrap();
+    let mut pod = children.gateway.spec.unwrap().template.spec.unwrap();
+    expect_file!["tests/redis-files.yaml"].assert_eq(&yaml(&pod.volumes));
+    let container = pod.containers.remove(0);
+    expect_file!["tests/redis-mounts.yaml"].assert_eq(&yaml(&container.volume_mounts));
+    let env = container.env.unwrap();
     let from = |name: &str| {
         let variable = env.iter().find(|variable| variable.name == name).unwrap();
         let reference = variable.value_from.as_ref().unwrap().secret_key_ref.as_ref().unwrap();
         (reference.name.clone(), reference.key.clone())
     };
-    assert_eq!(from("EDITORCLUSTER_REDIS_URL"), ("r".to_owned(), "address".to_owned()));
+    let value = |name: &str| env.iter().find(|variable| variable.name == name).unwrap().value.clone().unwrap();
+    assert_eq!(value("EDITORCLUSTER_REDIS_URL_FILE"), "/etc/editorcluster/redis/url");
+    assert_eq!(value("EDITORCLUSTER_REDIS_CA_FILE"), "/etc/editorcluster/redis/ca.crt");
+    assert_eq!(value("EDITORCLUSTER_REDIS_CERT_FILE"), "/etc/editorcluster/redis/tls.crt");
+    assert_eq!(value("EDITORCLUSTER_REDIS_KEY_FILE"), "/etc/editorcluster/redis/tls.key");
     assert_eq!(from("DATABASE_USER"), ("p".to_owned(), "username".to_owned()));
 }
 
@@ -136,6 +146,16 @@ fn pods_start_again_for_another_password_and_not_for_another_number() {
     assert_eq!(template("one", 2), template("one", 9));
     assert_ne!(template("one", 2).0, template("two", 2).0);
     assert_ne!(template("one", 2).1, template("two", 2).1);
+}
+
+#[test]
+fn another_url_of_an_external_redis_starts_no_gateway_again() {
+    let template = |url: &str| {
+        let external_redis = Some([("url".to_owned(), url.as_bytes().to_vec())].into());
+        let found = Dereferenced { external_redis, ..Dereferenced::default() };
+        build(&plan_of("{redis: {external: {secretName: r}}}", found), 2).gateway.spec.unwrap().template
+    };
+    assert_eq!(template("redis://:old@h"), template("redis://:new@h"));
 }
 
 #[test]

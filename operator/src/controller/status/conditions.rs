@@ -63,7 +63,7 @@ pub(super) fn of_stores(conditions: &mut Conditions, plan: &Validated, seen: &Se
         RedisPlan::Managed { .. } => {
             of_store(conditions, ConditionType::RedisReady, plan, "redis", seen.redis, Reason::Running, "Redis runs.");
         }
-        RedisPlan::External { secret, key } => conditions.set(
+        RedisPlan::External { secret, key, .. } => conditions.set(
             ConditionType::RedisReady,
             Some(true),
             Reason::External,
