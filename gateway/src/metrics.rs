@@ -103,6 +103,10 @@ pub struct Metrics {
     pub updates_sent: IntCounter,
     /// Shards observe into a `local()` of it and flush that now and then.
     pub delivery: Histogram,
+    /// 1 while the log answers, as asked every few seconds; 0 before it has answered once.
+    pub log_up: IntGauge,
+    /// The same of the database.
+    pub store_up: IntGauge,
     pub log_errors: IntCounter,
     pub store_errors: IntCounter,
     /// Documents that were opened because nobody advanced their log.
@@ -162,6 +166,8 @@ impl Metrics {
                 "Updates that were queued to sessions, each receiver counted.",
             )?,
             delivery,
+            log_up: gauge("log_up", "1 while the log (Redis) answers, asked every few seconds.")?,
+            store_up: gauge("store_up", "1 while the database answers, asked every few seconds.")?,
             log_errors: counter("log_errors_total", "Calls to the log that had no answer.")?,
             store_errors: counter("store_errors_total", "Calls to the database that had no answer.")?,
             swept: counter("swept_total", "Documents that were opened because nobody advanced their log.")?,
@@ -217,6 +223,8 @@ mod tests {
             "editorcluster_updates_received_total 0",
             "editorcluster_updates_sent_total 0",
             "editorcluster_delivery_seconds_count 0",
+            "editorcluster_log_up 0",
+            "editorcluster_store_up 0",
             "editorcluster_log_errors_total 0",
             "editorcluster_store_errors_total 0",
             "editorcluster_swept_total 0",
