@@ -14,8 +14,8 @@ use thiserror::Error;
 use super::dereference::Dereferenced;
 use super::settings::Images;
 use crate::crd::{
-    Autoscaling, DeletionPolicy, EditorCluster, Expose, ExternalPostgres, ExternalRedis, Gateway, MAX_NAME,
-    ManagedPostgres, ManagedRedis, Reason, RedisTls, Resources,
+    Autoscaling, DeletionPolicy, EditorCluster, Expose, ExternalPostgres, ExternalRedis, Gateway, History, MAX_NAME,
+    ManagedPostgres, ManagedRedis, Reason, RedisMode, RedisTls, Resources,
 };
 
 mod secrets;
@@ -36,6 +36,7 @@ pub struct Validated {
     pub postgres: PostgresPlan,
     pub deletion_policy: DeletionPolicy,
     pub expose: Expose,
+    pub history: History,
     pub web: bool,
     pub network_policy: bool,
 }
@@ -52,7 +53,7 @@ pub struct GatewayPlan {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum RedisPlan {
-    Managed { image: String, storage: String, resources: Option<Resources>, password: Password },
+    Managed { mode: RedisMode, image: String, storage: String, resources: Option<Resources>, password: Password },
     External { secret: String, key: String, tls: RedisTls },
 }
 
@@ -164,6 +165,7 @@ pub fn validate(object: &EditorCluster, found: &Dereferenced, images: &Images) -
         postgres,
         deletion_policy: spec.storage.as_ref().map(|storage| storage.deletion_policy).unwrap_or_default(),
         expose: spec.routing.expose.clone(),
+        history: spec.history.clone(),
         web: spec.web.enabled,
         network_policy: spec.network_policy.enabled,
     })
@@ -196,9 +198,9 @@ fn redis(object: &EditorCluster, found: &Dereferenced, images: &Images) -> Resul
             Ok(RedisPlan::External { secret: secret_name, key, tls })
         }
         (managed, None) => {
-            let ManagedRedis { mode: _, storage, resources } = managed.unwrap_or_default();
+            let ManagedRedis { mode, storage, resources } = managed.unwrap_or_default();
             let password = secrets::generated(object, "redis", found.redis.as_ref(), &found.fresh.redis)?;
-            Ok(RedisPlan::Managed { image: images.redis.clone(), storage, resources, password })
+            Ok(RedisPlan::Managed { mode, image: images.redis.clone(), storage, resources, password })
         }
     }
 }

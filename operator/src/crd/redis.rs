@@ -26,14 +26,15 @@ pub struct Redis {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedRedis {
-    /// How many servers in which order.
+    /// `Standalone`: one server. `Replicated`: three servers and three sentinels, of which any one may fail. It cannot be
+    /// changed later.
     #[serde(default)]
     pub mode: RedisMode,
-    /// The size of its volume, such as `1Gi`. It cannot be changed later.
+    /// The size of each server's volume, such as `1Gi`. It cannot be changed later.
     #[serde(default = "storage")]
     #[schemars(schema_with = "size")]
     pub storage: String,
-    /// CPU and memory. Default: requests of 50m and 64Mi, no limits.
+    /// CPU and memory of each server. Default: requests of 50m and 64Mi, no limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 }
@@ -44,6 +45,8 @@ pub enum RedisMode {
     /// One server with a volume.
     #[default]
     Standalone,
+    /// A primary and two replicas with a volume each, and sentinels that promote a replica when the primary is gone.
+    Replicated,
 }
 
 /// A Redis of one's own.

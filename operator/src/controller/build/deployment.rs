@@ -14,11 +14,11 @@ use super::pod::{
     container_security, env, env_from_secret, every, http, mount, pod_security, read_only, requirements, secrets_volume,
 };
 use super::{
-    ADMIN_PORT, CONFIG_HASH, Component, DATABASE, POSTGRES_PORT, PUBLIC_PORT, REDIS_PORT, TEMPLATE_HASH, child_name,
-    label_selector, labels, metadata, selector, services,
+    ADMIN_PORT, CONFIG_HASH, Component, DATABASE, POSTGRES_PORT, PUBLIC_PORT, TEMPLATE_HASH, child_name,
+    label_selector, labels, metadata, redis, selector, services,
 };
 use crate::controller::validate::{PostgresPlan, RedisPlan, Validated, short};
-use crate::crd::{Durability, Gateway};
+use crate::crd::{Api, Durability, Gateway};
 
 /// The user and group of the gateway's image.
 const USER: i64 = 65_532;
@@ -131,6 +131,12 @@ fn environment(plan: &Validated) -> Vec<EnvVar> {
         Durability::Log => "log",
         Durability::Database => "database",
     };
+    let api = match section.api {
+        Api::None => "off",
+        Api::Admin => "admin",
+        Api::Public => "public",
+    };
+    let history = &plan.history;
     let mut variables = redis_url(plan);
     variables.extend(database_url(plan));
     variables.extend([
@@ -142,6 +148,13 @@ fn environment(plan: &Validated) -> Vec<EnvVar> {
         env("EDITORCLUSTER_MAX_CONNECTIONS", section.limits.connections.to_string()),
         env("EDITORCLUSTER_MAX_MESSAGE_BYTES", section.limits.message_bytes.to_string()),
         env("EDITORCLUSTER_MAX_DOCUMENT_BYTES", section.limits.document_bytes.to_string()),
+        env("EDITORCLUSTER_API", api),
+        env("EDITORCLUSTER_SWEEP_EVERY", format!("{}s", section.sweep_seconds)),
+        env("EDITORCLUSTER_VERSIONS_KEEP", history.keep.to_string()),
+        env("EDITORCLUSTER_VERSIONS_KEEP_FOR", format!("{}h", history.keep_hours)),
+        env("EDITORCLUSTER_VERSION_EVERY", format!("{}s", history.every_seconds)),
+        env("EDITORCLUSTER_VERSION_PAUSE", format!("{}s", history.pause_seconds)),
+        env("EDITORCLUSTER_TOMBSTONE", format!("{}h", history.tombstone_hours)),
         env("EDITORCLUSTER_WEB", plan.web.to_string()),
         env("EDITORCLUSTER_LOG_FORMAT", "json"),
     ]);
@@ -153,10 +166,9 @@ fn environment(plan: &Validated) -> Vec<EnvVar> {
 fn redis_url(plan: &Validated) -> Vec<EnvVar> {
     match &plan.redis {
         RedisPlan::Managed { .. } => {
-            let host = services::host(plan, Component::Redis);
             vec![
                 env_from_secret("REDIS_PASSWORD", &child_name(&plan.name, Component::Redis), "password"),
-                env("EDITORCLUSTER_REDIS_URL", format!("redis://:$(REDIS_PASSWORD)@{host}:{REDIS_PORT}")),
+                env("EDITORCLUSTER_REDIS_URL", redis::url(plan, "$(REDIS_PASSWORD)")),
             ]
         }
         RedisPlan::External { tls, .. } => {

@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction, HTTPGetAction,
-    KeyToPath, PodSecurityContext, Probe, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
-    SecretKeySelector, SecretProjection, SecurityContext, Volume, VolumeMount, VolumeProjection,
+    KeyToPath, ObjectFieldSelector, PodSecurityContext, Probe, ProjectedVolumeSource, ResourceRequirements,
+    SeccompProfile, SecretKeySelector, SecretProjection, SecurityContext, Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -17,6 +17,13 @@ pub(super) fn env(name: &str, value: impl Into<String>) -> EnvVar {
 pub(super) fn env_from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
     let selector = SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional: None };
     let source = EnvVarSource { secret_key_ref: Some(selector), ..EnvVarSource::default() };
+    EnvVar { name: name.to_owned(), value: None, value_from: Some(source) }
+}
+
+/// What the kubelet knows of the pod itself.
+pub(super) fn env_from_field(name: &str, path: &str) -> EnvVar {
+    let selector = ObjectFieldSelector { field_path: path.to_owned(), api_version: None };
+    let source = EnvVarSource { field_ref: Some(selector), ..EnvVarSource::default() };
     EnvVar { name: name.to_owned(), value: None, value_from: Some(source) }
 }
 
