@@ -93,9 +93,10 @@ impl Cluster {
     }
 
     /// What a second `up` must leave as it is: our processes, and every object's identity and generation that is not
-    /// made and removed by controllers in the course of things.
+    /// made and removed by controllers in the course of things. A volume is none of ours: one that a claim has let go
+    /// is made anew at the next `up`.
     pub async fn state(&self) -> Result<String> {
-        let kinds = "nodes,namespaces,pv,pvc,deployments,statefulsets,services,configmaps,secrets,serviceaccounts,crd,apiservices,ec";
+        let kinds = "nodes,namespaces,pvc,deployments,statefulsets,services,configmaps,secrets,serviceaccounts,crd,apiservices,ec";
         let path = r#"jsonpath={range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name} {.metadata.uid} {.metadata.generation}{"\n"}{end}"#;
         let objects = self.kubectl(&["get", kinds, "-A", "-o", path]).await?;
         let processes: String =

@@ -119,8 +119,8 @@ pub async fn install(cluster: &Cluster, words: &[&str]) -> Result<()> {
         ] {
             arguments.extend(["--set-string".to_owned(), format!("{key}={value}")]);
         }
-        // A CRD that somebody has applied by hand, to try it, is no reason to stop here.
-        arguments.push("--take-ownership".to_owned());
+        // A CRD that somebody has applied or patched by hand, to try it, is no reason to stop here.
+        arguments.extend(["--take-ownership", "--force-conflicts"].map(str::to_owned));
     }
     arguments.extend(words.iter().map(|word| (*word).to_owned()));
 

@@ -103,6 +103,10 @@ pub struct Metrics {
     pub updates_sent: IntCounter,
     /// Shards observe into a `local()` of it and flush that now and then.
     pub delivery: Histogram,
+    /// 1 while the log answers, as asked every few seconds; 0 before it has answered once.
+    pub log_up: IntGauge,
+    /// The same of the database.
+    pub store_up: IntGauge,
     pub log_errors: IntCounter,
     pub store_errors: IntCounter,
     /// Documents that were not served because what is stored of them is damaged, each attempt counted.
@@ -166,6 +170,8 @@ impl Metrics {
                 "Updates that were queued to sessions, each receiver counted.",
             )?,
             delivery,
+            log_up: gauge("log_up", "1 while the log (Redis) answers, asked every few seconds.")?,
+            store_up: gauge("store_up", "1 while the database answers, asked every few seconds.")?,
             log_errors: counter("log_errors_total", "Calls to the log that had no answer.")?,
             store_errors: counter("store_errors_total", "Calls to the database that had no answer.")?,
             damaged: counter("damaged_total", "Attempts to open a document that is stored damaged.")?,
@@ -223,6 +229,8 @@ mod tests {
             "editorcluster_updates_received_total 0",
             "editorcluster_updates_sent_total 0",
             "editorcluster_delivery_seconds_count 0",
+            "editorcluster_log_up 0",
+            "editorcluster_store_up 0",
             "editorcluster_log_errors_total 0",
             "editorcluster_store_errors_total 0",
             "editorcluster_damaged_total 0",

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use prometheus::IntGauge;
 use rand::Rng;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::api::Api;
 use crate::bus::sqlite::SqliteLog;
@@ -29,6 +31,10 @@ use crate::{admin, api, web};
 const BACKLOG: i32 = 4096;
 /// How often log and database are asked until they have answered once.
 const REACH_EVERY: Duration = Duration::from_millis(200);
+/// And from then on.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A database that takes longer for nothing is as good as away.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(5);
 /// How often versions and tombstones whose time is over are removed.
 const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
 
@@ -96,7 +102,7 @@ pub async fn run(config: Config) -> Result<Running> {
             };
             let shards = Arc::new(Shards::start(config.shards, setup).await?);
             tasks.spawn(orphans::run(shards.clone(), config.sweep_every, config.limits.checkpoint_after));
-            tasks.spawn(reach(shards.clone(), archive.clone(), lifecycle.clone()));
+            tasks.spawn(watch(shards.clone(), archive.clone(), lifecycle.clone(), metrics.clone()));
             tasks.spawn(tidy(archive.clone()));
             let max_document_bytes = config.limits.document_bytes;
             api = Some(api::router(Api { archive, shards: shards.clone(), max_document_bytes }));
@@ -189,17 +195,38 @@ fn make_durably(directory: &Path) -> std::io::Result<()> {
     std::fs::File::open(parent)?.sync_all()
 }
 
-/// Waits until log and database have answered once: from then on the gateway is ready.
-async fn reach(shards: Arc<Shards>, store: Arc<dyn Archive>, lifecycle: Arc<Lifecycle>) {
+/// Asks log and database whether they answer, for as long as the process lives. The gateway is ready once both have
+/// answered, and from then on whatever they do; how they are is for the metrics to say.
+async fn watch(shards: Arc<Shards>, store: Arc<dyn Archive>, lifecycle: Arc<Lifecycle>, metrics: Arc<Metrics>) {
+    let mut reached = false;
     loop {
-        let buses = futures::future::try_join_all(shards.iter().map(|shard| shard.bus.ping())).await;
-        if buses.is_ok() && store.ping().await.is_ok() {
+        let log = async {
+            let buses = futures::future::try_join_all(shards.iter().map(|shard| shard.bus.ping())).await;
+            note(&metrics.log_up, "the log", reached, buses.is_ok())
+        };
+        let database = async {
+            let answer = timeout(DATABASE_PATIENCE, store.ping()).await;
+            note(&metrics.store_up, "the database", reached, matches!(answer, Ok(Ok(()))))
+        };
+        let both = tokio::join!(log, database);
+        if both == (true, true) && !reached {
+            reached = true;
             lifecycle.set_reached();
             tracing::info!("log and database answer: ready");
-            return;
         }
-        tokio::time::sleep(REACH_EVERY).await;
+        tokio::time::sleep(if reached { LOOK_EVERY } else { REACH_EVERY }).await;
     }
+}
+
+fn note(gauge: &IntGauge, what: &str, reached: bool, is_up: bool) -> bool {
+    let was_up = gauge.get() == 1;
+    gauge.set(is_up.into());
+    match (was_up, is_up) {
+        (true, false) => tracing::warn!("{what} does not answer"),
+        (false, true) if reached => tracing::info!("{what} answers again"),
+        _ => {}
+    }
+    is_up
 }
 
 /// Removes what history need not keep any longer. All gateways do: what one has removed the others do not find.

@@ -2,7 +2,7 @@
 //!
 //! What a schema or a CEL rule can refuse is refused there, by `kubectl apply`, with a sentence that says what to write.
 //! Rules stand on the sections and not on `spec`: a rule on `spec` that gets stricter would block `/scale` on objects
-//! that were accepted before. The exceptions compare old and new sizes, which `/scale` never changes.
+//! that were accepted before. The exceptions compare old and new sizes and modes, which `/scale` never changes.
 #![allow(unreachable_pub, reason = "KubeSchema derives a copy of each public struct inside a function")]
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 mod autoscaling;
 mod gateway;
+mod history;
 mod quantity;
 mod redis;
 mod routing;
@@ -19,9 +20,10 @@ mod status;
 mod storage;
 
 pub use autoscaling::{Autoscaling, ScaleDown};
-pub use gateway::{Durability, Gateway, Limits};
+pub use gateway::{Api, Durability, Gateway, Limits};
+pub use history::History;
 pub use quantity::Resources;
-pub use redis::{ExternalRedis, ManagedRedis, Redis, RedisMode};
+pub use redis::{ExternalRedis, ManagedRedis, Redis, RedisMode, RedisTls};
 pub use routing::{Expose, ExposeType, Routing};
 pub use status::{ConditionType, EditorClusterStatus, Reason};
 pub use storage::{DeletionPolicy, ExternalPostgres, ManagedPostgres, Postgres, Storage};
@@ -64,6 +66,11 @@ pub const MAX_NAME: usize = 40;
          (has(oldSelf.redis) && has(oldSelf.redis.managed) ? oldSelf.redis.managed.storage : '1Gi')"
     ).message("spec.redis.managed.storage cannot be changed, because a claim's template cannot: write the size it had (1Gi when none was written)"),
     validation = Rule::new(
+        "(has(self.redis) && has(self.redis.external)) || (has(oldSelf.redis) && has(oldSelf.redis.external)) || \
+         (has(self.redis) && has(self.redis.managed) ? self.redis.managed.mode : 'Standalone') == \
+         (has(oldSelf.redis) && has(oldSelf.redis.managed) ? oldSelf.redis.managed.mode : 'Standalone')"
+    ).message("spec.redis.managed.mode cannot be changed, because one server cannot become three while people edit: write the mode it had (Standalone when none was written)"),
+    validation = Rule::new(
         "(has(self.storage) && has(self.storage.postgres) && has(self.storage.postgres.external)) || \
          (has(oldSelf.storage) && has(oldSelf.storage.postgres) && has(oldSelf.storage.postgres.external)) || \
          (has(self.storage) && has(self.storage.postgres) && has(self.storage.postgres.managed) ? self.storage.postgres.managed.size : '5Gi') == \
@@ -93,6 +100,9 @@ pub struct EditorClusterSpec {
     /// Where the documents are. Left out: a small Postgres of its own, for trying.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
+    /// What is kept of documents as they were, and of deleted ones.
+    #[serde(default)]
+    pub history: History,
     /// How people reach the gateways.
     #[serde(default)]
     pub routing: Routing,

@@ -36,6 +36,10 @@ const UNUSED: Duration = Duration::from_secs(600);
 pub struct PodFigures {
     pub connections: u64,
     pub documents: u64,
+    /// Whether the gateway says that it cannot reach the log. An older one says nothing, and is taken for one that can.
+    pub without_log: bool,
+    /// The same of the database.
+    pub without_store: bool,
 }
 
 /// What all gateways of an EditorCluster have open, pods that drain or surge included.
@@ -44,6 +48,12 @@ pub struct Totals {
     pub connections: u64,
     /// A document counts once for each gateway that has it open.
     pub documents: u64,
+    /// Gateways that have answered just now, and that have had the time to reach log and database.
+    pub asked: usize,
+    /// Those of them that cannot reach the log.
+    pub without_log: usize,
+    /// Those of them that cannot reach the database.
+    pub without_store: usize,
     /// By the pod's name.
     pub per_pod: BTreeMap<String, PodFigures>,
 }

@@ -251,9 +251,22 @@ async fn drift_is_undone_additions_stay_and_the_unwanted_goes() {
     world.api::<ConfigMap>().get("novel-extra").await.expect("what has our labels and not our owner is not ours");
     let env = world.until_is::<Deployment>("the other Redis is used", "novel-gateway", |it| {
         let text = serde_json::to_string(it).unwrap();
-        text.contains(r#""secretKeyRef":{"key":"url","name":"mine"}"#)
+        text.contains(r#"{"secret":{"items":[{"key":"url","path":"url"}],"name":"mine"}}"#)
     });
     env.await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replicated_redis_is_taken_by_the_api_server_as_it_is_built() {
+    let world = World::start().await;
+    world.create("novel", json!({"redis": {"managed": {"mode": "Replicated"}}})).await;
+    world.applied("novel").await;
+    let redis = world.api::<StatefulSet>().get("novel-redis").await.unwrap();
+    assert_eq!(redis.spec.unwrap().replicas, Some(3));
+    let budgets = world.names::<PodDisruptionBudget>().await;
+    assert_eq!(budgets, ["novel-gateway", "novel-redis"]);
+    let service = world.api::<Service>().get("novel-redis").await.unwrap().spec.unwrap();
+    assert_eq!(service.cluster_ip.as_deref(), Some("None"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -55,6 +55,7 @@ fn an_api_server_refuses_what_is_wrong_and_takes_what_is_right() {
     refuses_wrong_specs(&plane);
     takes_right_specs(&plane);
     sizes_do_not_change(&plane);
+    the_mode_of_redis_does_not_change(&plane);
     replicas_have_no_default_and_scale_works(&plane);
 }
 
@@ -77,6 +78,10 @@ fn refuses_wrong_specs(plane: &ControlPlane) {
         ("x", "{gateway: {settleSeconds: -1}}", "spec.gateway.settleSeconds"),
         ("x", "{gateway: {resources: {requests: {cpu: fast}}}}", "spec.gateway.resources.requests.cpu"),
         ("x", "{gateway: {limits: {connections: many}}}", "spec.gateway.limits.connections"),
+        ("x", "{gateway: {api: Everywhere}}", "spec.gateway.api: Unsupported value"),
+        ("x", "{gateway: {sweepSeconds: 0}}", "spec.gateway.sweepSeconds"),
+        ("x", "{history: {keep: -1}}", "spec.history.keep"),
+        ("x", "{history: {everySeconds: 0}}", "spec.history.everySeconds"),
         ("x", "{storage: {deletionPolicy: Shred}}", "spec.storage.deletionPolicy: Unsupported value"),
         ("x", "{replicas: 0}", "spec.replicas"),
         ("x", "{gatway: {}}", "unknown field"),
@@ -100,6 +105,9 @@ fn takes_right_specs(plane: &ControlPlane) {
     settleSeconds: 0
     drainWindowSeconds: 0
     durability: Database
+    api: Admin
+    sweepSeconds: 5
+  history: {keep: 0, keepHours: 1, everySeconds: 1, pauseSeconds: 1, tombstoneHours: 1}
   autoscaling: {minReplicas: 1, maxReplicas: 1, connectionsPerReplica: 1, cpuUtilization: 80, memoryUtilization: 80, scaleDown: {stabilizationSeconds: 0, step: 3}}
   redis: {external: {secretName: mine, key: address}}
   storage: {deletionPolicy: Delete, postgres: {external: {secretName: mine}}}
@@ -139,6 +147,20 @@ fn sizes_do_not_change(plane: &ControlPlane) {
     }
 }
 
+fn the_mode_of_redis_does_not_change(plane: &ControlPlane) {
+    let of = |mode: &str| format!("{{redis: {{managed: {{mode: {mode}}}}}}}");
+    let (done, said) = kubectl(plane, &["apply", "-f", "-"], &manifest("modes", &of("Replicated")));
+    assert!(done, "{said}");
+    let external = "{redis: {external: {secretName: mine}}}".to_owned();
+    let cases = [("modes", of("Replicated"), true), ("modes", of("Standalone"), false), ("modes", "{}".into(), false)];
+    let also = [("modes", external, true), ("sizes", of("Standalone"), true), ("sizes", of("Replicated"), false)];
+    for (name, spec, taken) in cases.into_iter().chain(also) {
+        let (done, said) = kubectl(plane, &["apply", "--dry-run=server", "-f", "-"], &manifest(name, &spec));
+        assert_eq!(done, taken, "{spec}: {said}");
+        assert!(done || said.contains("write the mode it had"), "{spec}: {said}");
+    }
+}
+
 fn replicas_have_no_default_and_scale_works(plane: &ControlPlane) {
     let replicas = ["get", "ec", "sizes", "-o", "jsonpath={.spec.replicas}"];
     assert_eq!(kubectl(plane, &replicas, ""), (true, String::new()));
@@ -164,6 +186,8 @@ fn the_rules_hold_by_themselves_too() {
         ("{autoscaling: {minReplicas: 5, maxReplicas: 2}}", Some("minReplicas must not be above")),
         ("{autoscaling: {connectionsPerReplica: 0}}", Some("connectionsPerReplica must be 1 or more")),
         ("{redis: {managed: {}, external: {secretName: a}}}", Some("spec.redis has both")),
+        ("{redis: {external: {secretName: a, tls: {}}}}", Some("spec.redis.external.tls says nothing")),
+        ("{redis: {external: {secretName: a, tls: {caSecretName: b}}}}", None),
         ("{storage: {postgres: {managed: {}, external: {secretName: a}}}}", Some("spec.storage.postgres has both")),
         ("{routing: {expose: {nodePort: 30080}}}", Some("nodePort needs")),
         ("{}", None),

@@ -65,15 +65,14 @@ async fn fault_api_server_away_for_a_minute() -> Result<()> {
     fault.end(Moved::Yes).await
 }
 
-/// A CRD with one column less, as an older chart of ours would have left it.
+/// A CRD with one column less, as an older chart of ours would have left it; and somebody's kubectl owns its fields.
 async fn install_older_crd() -> Result<()> {
     let mut crd = get(&["crd", CRD]).await?;
     let metadata = crd["metadata"].as_object_mut().context("a CRD without metadata")?;
     metadata.retain(|name, _| ["name", "labels", "annotations"].contains(&name.as_str()));
     let columns = crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array_mut().context("no columns")?;
     columns.truncate(COLUMNS - 1);
-    // Helm is the one who wrote it, and who has to be able to change it.
-    let words = ["apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", "-"];
+    let words = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
     kubectl_with(&words, &crd.to_string()).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use e2e::cluster::Cluster;
 use e2e::scenario::clients::ClientProgram;
 use e2e::scenario::container::Processes;
@@ -59,11 +59,25 @@ impl Fault {
         Self::begin_prepared(name, breaks, gateway, async |_: &Namespace| Ok(())).await
     }
 
+    /// As [`begin`](Self::begin), with a Redis that has replicas and sentinels.
+    pub(crate) async fn begin_replicated(name: &'static str) -> Result<Self> {
+        Self::begin_with(name, Breaks::ItsNamespace, &manifest("", "Replicated"), async |_: &Namespace| Ok(())).await
+    }
+
     /// As [`begin`](Self::begin), with something to be done in the namespace before the EditorCluster is applied.
     pub(crate) async fn begin_prepared(
         name: &'static str,
         breaks: Breaks,
         gateway: &str,
+        prepare: impl AsyncFnOnce(&Namespace) -> Result<()>,
+    ) -> Result<Self> {
+        Self::begin_with(name, breaks, &manifest(gateway, "Standalone"), prepare).await
+    }
+
+    async fn begin_with(
+        name: &'static str,
+        breaks: Breaks,
+        manifest: &str,
         prepare: impl AsyncFnOnce(&Namespace) -> Result<()>,
     ) -> Result<Self> {
         let turn = match breaks {
@@ -78,7 +92,7 @@ impl Fault {
             volumes::recycle(&Cluster::current()?).await?;
         }
         prepare(&namespace).await?;
-        namespace.apply(&manifest(gateway)).await?;
+        namespace.apply(manifest).await?;
         let cluster = EditorCluster::new(&namespace.name, NAME);
         cluster.ready().await?;
         cluster.settled_at(GATEWAYS, Duration::from_secs(90)).await?;
@@ -106,6 +120,25 @@ impl Fault {
 
     pub(crate) async fn processes(&self, pod: &str) -> Result<Processes> {
         Processes::of(&self.namespace.name, pod).await
+    }
+
+    /// The pod of the server that takes itself for the primary; of several, one that a replica follows.
+    pub(crate) async fn redis_primary(&self) -> Result<String> {
+        let pods = get(&["pods", "-n", &self.namespace.name, "-l", "app.kubernetes.io/component=redis"]).await?;
+        for pod in pods["items"].as_array().context("no list of pods")? {
+            let name = pod["metadata"]["name"].as_str().context("a pod without a name")?;
+            // A pod that starts, or is cut off, says nothing.
+            let said = self.redis_cli(name, &["info", "replication"]).await.unwrap_or_default();
+            if said.contains("role:master") && (pods["items"][1].is_null() || !said.contains("connected_slaves:0")) {
+                return Ok(name.to_owned());
+            }
+        }
+        bail!("no Redis is a primary")
+    }
+
+    pub(crate) async fn redis_cli(&self, pod: &str, words: &[&str]) -> Result<String> {
+        let cli = ["exec", "-n", &self.namespace.name, pod, "-c", "redis", "--", "timeout", "5", "redis-cli"];
+        kubectl(&[&cli[..], words].concat()).await
     }
 
     pub(crate) async fn redis(&self) -> Result<Processes> {
@@ -156,8 +189,8 @@ impl Fault {
             Ok(Some(()))
         })
         .await?;
-        let redis = format!("{NAME}-redis-0");
-        kubectl(&["exec", "-n", &self.namespace.name, &redis, "--", "redis-cli", "flushall"]).await?;
+        let flushed = self.redis_cli(&self.redis_primary().await?, &["flushall"]).await?;
+        ensure!(flushed.starts_with("OK"), "Redis is not empty, so what is read next may be from there: {flushed}");
         let first = addresses.split(',').next().context("no gateway")?;
         self.people.say(&format!("cold {first}")).await?;
         let cold = self.people.line("cold", Duration::from_secs(120), |it| it["event"] == "cold").await?;
@@ -212,7 +245,7 @@ pub(crate) async fn gauge(pod: &GatewayPod, name: &str) -> Result<f64> {
     Ok(line.map_or(0.0, |value| value.parse().unwrap_or(f64::NAN)))
 }
 
-fn manifest(gateway: &str) -> String {
+fn manifest(gateway: &str, redis: &str) -> String {
     format!(
         "
 apiVersion: editorcluster.io/v1alpha1
@@ -225,7 +258,7 @@ spec:
     drainWindowSeconds: 5
     resources: {{requests: {{cpu: 20m, memory: 32Mi}}}}
     {gateway}
-  redis: {{managed: {{resources: {{requests: {{cpu: 10m, memory: 32Mi}}}}}}}}
+  redis: {{managed: {{mode: {redis}, resources: {{requests: {{cpu: 10m, memory: 32Mi}}}}}}}}
   storage:
     deletionPolicy: Delete
     postgres: {{managed: {{resources: {{requests: {{cpu: 10m, memory: 64Mi}}}}}}}}

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use e2e::scenario::until;
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
@@ -48,6 +49,35 @@ async fn fault_gateway_and_redis_at_once_under_database_durability() -> Result<(
     fault.end(Moved::Yes).await
 }
 
+/// The primary of three servers is killed and out of reach, as if its node were gone, until another one is the primary;
+/// then it comes back as a replica of that one.
+#[tokio::test]
+async fn fault_redis_primary_dies() -> Result<()> {
+    let mut fault = Fault::begin_replicated("fault_redis_primary_dies").await?;
+    let victim = fault.redis_primary().await?;
+    let pod = fault.processes(&victim).await?;
+    pod.drop_packets("INPUT ! -i lo").await?;
+    pod.drop_packets("OUTPUT ! -o lo").await?;
+    pod.signal(Signal::SIGKILL)?;
+    fault.vanish().await?;
+    let promoted = until("another Redis is the primary", Duration::from_secs(60), || async {
+        Ok(Some(fault.redis_primary().await?).filter(|primary| *primary != victim))
+    })
+    .await?;
+    fault.goes_on(300).await?;
+    // Its network is the pod's, which is the old one.
+    fault.processes(&victim).await?.heal().await?;
+    let follows = format!("{promoted}.docs-redis.{}.svc", fault.namespace.name);
+    until("the killed one follows the new primary", Duration::from_secs(120), || async {
+        let role = fault.redis_cli(&victim, &["role"]).await?;
+        Ok((role.contains(&follows) && role.contains("connected")).then_some(()))
+    })
+    .await?;
+    fault.restarted(&victim).await?;
+    fault.goes_on(300).await?;
+    fault.end(Moved::No).await
+}
+
 /// Between one gateway and Redis, in both directions and without a word.
 #[tokio::test]
 async fn fault_redis_partition() -> Result<()> {
@@ -71,11 +101,15 @@ async fn fault_postgres_down_for_a_minute() -> Result<()> {
     postgres.signal(Signal::SIGKILL)?;
     fault.vanish().await?;
     fault.goes_on(300).await?;
+    // Its pod is well, or will be soon: it is the gateways that know.
+    let message = fault.cluster.reason("StorageReady", "Unreachable").await?;
+    ensure!(message.contains("gateways cannot reach Postgres"), "{message}");
     sleep(OUTAGE).await;
     // Its network is the pod's, which is the old one.
     fault.restarted("docs-postgres-0").await?;
     fault.postgres().await?.heal().await?;
     fault.goes_on(300).await?;
+    fault.cluster.reason("StorageReady", "ForTrying").await?;
     fault.end(Moved::No).await
 }
 

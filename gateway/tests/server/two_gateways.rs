@@ -62,3 +62,23 @@ async fn a_gateway_is_not_ready_before_it_has_reached_redis_and_the_database() {
     postgres.stop().unwrap();
     assert_eq!(get(gateway.admin_addr, "/readyz").await.status, 200);
 }
+
+/// Nobody is connected and nothing is written: it is found out all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_say_that_redis_or_the_database_is_away_and_that_it_is_back() {
+    let (mut redis, mut postgres) = (Redis::start().unwrap(), Postgres::start().unwrap());
+    let gateway = pod(&redis, &postgres, &[]).await;
+    let is = async |what: &str, log: f64, store: f64| {
+        let now =
+            async || (metric(&gateway, "editorcluster_log_up").await, metric(&gateway, "editorcluster_store_up").await);
+        eventually(what, async || now().await == (log, store)).await;
+    };
+    is("both are up", 1.0, 1.0).await;
+    postgres.stop().unwrap();
+    is("the database is away", 1.0, 0.0).await;
+    redis.kill9();
+    is("both are away", 0.0, 0.0).await;
+    postgres.run().unwrap();
+    redis.run().unwrap();
+    is("both are back", 1.0, 1.0).await;
+}

@@ -95,13 +95,14 @@ impl Applier<'_> {
             redis_config,
             redis,
             redis_service,
+            redis_budget,
             postgres_config,
             postgres,
             postgres_service,
             policies: NetworkPolicies { redis: redis_policy, postgres: postgres_policy, gateway: gateway_policy },
             gateway_service,
             gateway,
-            budget,
+            gateway_budget,
             autoscaler,
         } = children;
         let stores = self.stores;
@@ -115,7 +116,7 @@ impl Applier<'_> {
         let services = [redis_service, postgres_service, Some(gateway_service)];
         self.all(services.into_iter().flatten().collect(), &stores.services).await?;
         self.all([redis, postgres].into_iter().flatten().collect(), &stores.statefulsets).await?;
-        self.all(vec![budget], &stores.budgets).await?;
+        self.all([redis_budget, Some(gateway_budget)].into_iter().flatten().collect(), &stores.budgets).await?;
         self.all(vec![gateway], &stores.deployments).await?;
         Ok(Pending { autoscaler })
     }

@@ -10,7 +10,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
-use super::validate::Validated;
+use super::validate::{RedisPlan, Validated};
+use crate::crd::RedisMode;
 
 mod autoscaler;
 mod budget;
@@ -30,6 +31,7 @@ mod tests;
 
 pub use deployment::{grace_seconds, selector_text};
 pub use networkpolicy::NetworkPolicies;
+pub use redis::SERVERS as REDIS_SERVERS;
 
 /// The value of `app.kubernetes.io/managed-by` on everything that we make; the watches select it.
 pub const MANAGED_BY: &str = "editorcluster-operator";
@@ -44,6 +46,7 @@ const CONFIG_HASH: &str = "editorcluster.io/config-hash";
 pub const PUBLIC_PORT: i32 = 8080;
 pub const ADMIN_PORT: i32 = 9090;
 const REDIS_PORT: i32 = 6379;
+const SENTINEL_PORT: i32 = 26379;
 const POSTGRES_PORT: i32 = 5432;
 /// The database, and the role that owns it, of a managed Postgres.
 const DATABASE: &str = "editorcluster";
@@ -75,13 +78,14 @@ pub struct Children {
     pub redis_config: Option<ConfigMap>,
     pub redis: Option<StatefulSet>,
     pub redis_service: Option<Service>,
+    pub redis_budget: Option<PodDisruptionBudget>,
     pub postgres_config: Option<ConfigMap>,
     pub postgres: Option<StatefulSet>,
     pub postgres_service: Option<Service>,
     pub policies: NetworkPolicies,
     pub gateway_service: Service,
     pub gateway: Deployment,
-    pub budget: PodDisruptionBudget,
+    pub gateway_budget: PodDisruptionBudget,
     pub autoscaler: HorizontalPodAutoscaler,
 }
 
@@ -93,13 +97,14 @@ pub fn build(plan: &Validated, replicas: i32) -> Children {
         redis_config: configmaps::redis(plan),
         redis: redis::build(plan),
         redis_service: services::redis(plan),
+        redis_budget: budget::redis(plan),
         postgres_config: configmaps::postgres(plan),
         postgres: postgres::build(plan),
         postgres_service: services::postgres(plan),
         policies: networkpolicy::build(plan),
         gateway_service: services::gateway(plan),
         gateway: deployment::build(plan, replicas),
-        budget: budget::build(plan),
+        gateway_budget: budget::gateway(plan),
         autoscaler: autoscaler::build(plan),
     }
 }
@@ -125,6 +130,11 @@ fn labels(plan: &Validated, component: Component) -> BTreeMap<String, String> {
     let mut labels = selector(&plan.name, component);
     labels.insert("app.kubernetes.io/managed-by".to_owned(), MANAGED_BY.to_owned());
     labels
+}
+
+/// Whether the Redis is ours and has replicas and sentinels.
+fn is_replicated(plan: &Validated) -> bool {
+    matches!(plan.redis, RedisPlan::Managed { mode: RedisMode::Replicated, .. })
 }
 
 fn label_selector(plan: &Validated, component: Component) -> LabelSelector {

@@ -24,6 +24,9 @@ pub struct Dereferenced {
     pub postgres: Option<SecretData>,
     /// The Secret that `spec.redis.external` names.
     pub external_redis: Option<SecretData>,
+    /// The Secrets that `spec.redis.external.tls` names.
+    pub redis_ca: Option<SecretData>,
+    pub redis_certificate: Option<SecretData>,
     /// The Secret that `spec.storage.postgres.external` names.
     pub external_postgres: Option<SecretData>,
     /// Passwords for the Secrets that are yet to be made. Thought up here, because what follows is pure.
@@ -61,12 +64,15 @@ pub async fn dereference(client: &Client, object: &EditorCluster) -> Result<Dere
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let name = object.name_any();
     let external_redis = object.spec.redis.as_ref().and_then(|redis| redis.external.as_ref());
+    let tls = external_redis.and_then(|redis| redis.tls.as_ref());
     let postgres = object.spec.storage.as_ref().and_then(|storage| storage.postgres.as_ref());
     let external_postgres = postgres.and_then(|postgres| postgres.external.as_ref());
     Ok(Dereferenced {
         redis: read(&secrets, Some(&child_name(&name, Component::Redis))).await?,
         postgres: read(&secrets, Some(&child_name(&name, Component::Postgres))).await?,
         external_redis: read(&secrets, external_redis.map(|it| it.secret_name.as_str())).await?,
+        redis_ca: read(&secrets, tls.and_then(|tls| tls.ca_secret_name.as_deref())).await?,
+        redis_certificate: read(&secrets, tls.and_then(|tls| tls.certificate_secret_name.as_deref())).await?,
         external_postgres: read(&secrets, external_postgres.map(|it| it.secret_name.as_str())).await?,
         fresh: Fresh { redis: password(), postgres: password() },
     })

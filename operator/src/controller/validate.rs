@@ -14,8 +14,8 @@ use thiserror::Error;
 use super::dereference::Dereferenced;
 use super::settings::Images;
 use crate::crd::{
-    Autoscaling, DeletionPolicy, EditorCluster, Expose, ExternalPostgres, ExternalRedis, Gateway, MAX_NAME,
-    ManagedPostgres, ManagedRedis, Reason, Resources,
+    Autoscaling, DeletionPolicy, EditorCluster, Expose, ExternalPostgres, ExternalRedis, Gateway, History, MAX_NAME,
+    ManagedPostgres, ManagedRedis, Reason, RedisMode, RedisTls, Resources,
 };
 
 mod secrets;
@@ -36,6 +36,7 @@ pub struct Validated {
     pub postgres: PostgresPlan,
     pub deletion_policy: DeletionPolicy,
     pub expose: Expose,
+    pub history: History,
     pub web: bool,
     pub network_policy: bool,
 }
@@ -52,8 +53,8 @@ pub struct GatewayPlan {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum RedisPlan {
-    Managed { image: String, storage: String, resources: Option<Resources>, password: Password },
-    External { secret: String, key: String },
+    Managed { mode: RedisMode, image: String, storage: String, resources: Option<Resources>, password: Password },
+    External { secret: String, key: String, tls: RedisTls },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -164,6 +165,7 @@ pub fn validate(object: &EditorCluster, found: &Dereferenced, images: &Images) -
         postgres,
         deletion_policy: spec.storage.as_ref().map(|storage| storage.deletion_policy).unwrap_or_default(),
         expose: spec.routing.expose.clone(),
+        history: spec.history.clone(),
         web: spec.web.enabled,
         network_policy: spec.network_policy.enabled,
     })
@@ -189,14 +191,16 @@ fn redis(object: &EditorCluster, found: &Dereferenced, images: &Images) -> Resul
     let section = object.spec.redis.clone().unwrap_or_default();
     match (section.managed, section.external) {
         (Some(_), Some(_)) => Err(Invalid::BothManagedAndExternal("spec.redis")),
-        (None, Some(ExternalRedis { secret_name, key })) => {
+        (None, Some(ExternalRedis { secret_name, key, tls })) => {
             secrets::redis(object, &secret_name, &key, found.external_redis.as_ref())?;
-            Ok(RedisPlan::External { secret: secret_name, key })
+            let tls = tls.unwrap_or_default();
+            secrets::redis_tls(object, &tls, found)?;
+            Ok(RedisPlan::External { secret: secret_name, key, tls })
         }
         (managed, None) => {
-            let ManagedRedis { mode: _, storage, resources } = managed.unwrap_or_default();
+            let ManagedRedis { mode, storage, resources } = managed.unwrap_or_default();
             let password = secrets::generated(object, "redis", found.redis.as_ref(), &found.fresh.redis)?;
-            Ok(RedisPlan::Managed { image: images.redis.clone(), storage, resources, password })
+            Ok(RedisPlan::Managed { mode, image: images.redis.clone(), storage, resources, password })
         }
     }
 }
@@ -221,10 +225,9 @@ fn secrets_hash(object: &EditorCluster, found: &Dereferenced, redis: &RedisPlan,
     let mut parts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     match redis {
         RedisPlan::Managed { password, .. } => drop(parts.insert("redis".to_owned(), password.value.clone().into())),
-        RedisPlan::External { key, .. } => {
-            let value = found.external_redis.as_ref().and_then(|secret| secret.get(key)).cloned();
-            parts.insert("redis".to_owned(), value.unwrap_or_default());
-        }
+        // The gateways read a file that the kubelet keeps up to date, and connect anew when it changes: that costs
+        // nobody their session, and a rollout would cost everybody theirs.
+        RedisPlan::External { .. } => {}
     }
     match postgres {
         PostgresPlan::Managed { password, .. } => {

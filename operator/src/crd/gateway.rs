@@ -43,6 +43,26 @@ pub struct Gateway {
     /// When an edit is acknowledged: once it is in the log (Redis), or only once it is in the database.
     #[serde(default)]
     pub durability: Durability,
+    /// Where REST under `/api/v1` is served. It knows no users: whoever reaches it reads, changes and deletes every
+    /// document. `Admin`: on the pods' port 9090, for `kubectl port-forward` and for whoever in the cluster reaches them.
+    /// `Public`: beside the WebSockets, for gateways behind something that lets nobody but your application reach `/api`.
+    #[serde(default)]
+    pub api: Api,
+    /// How often the log is searched for documents that a crashed gateway left behind and nobody has opened since, in
+    /// seconds. Of many gateways one searches each time.
+    #[serde(default = "sweep_seconds")]
+    #[schemars(range(min = 5, max = 86_400))]
+    pub sweep_seconds: i32,
+}
+
+/// Where the REST interface is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Api {
+    // Not `Off`, which is a boolean to YAML.
+    #[default]
+    None,
+    Admin,
+    Public,
 }
 
 /// When an edit is acknowledged.
@@ -82,6 +102,8 @@ impl Default for Gateway {
             settle_seconds: settle_seconds(),
             drain_window_seconds: drain_window_seconds(),
             durability: Durability::default(),
+            api: Api::default(),
+            sweep_seconds: sweep_seconds(),
         }
     }
 }
@@ -98,6 +120,10 @@ fn settle_seconds() -> i32 {
 
 fn drain_window_seconds() -> i32 {
     20
+}
+
+fn sweep_seconds() -> i32 {
+    120
 }
 
 fn connections() -> i32 {

@@ -88,6 +88,11 @@ pub fn aggregate(now: Instant, pods: &[Asked], memory: &mut Memory, assumed: u64
     let (mut missing, mut counted) = (0, 0);
     for pod in pods {
         let remembered = memory.get(&pod.uid).copied();
+        if let (Some(figures), Stage::Started) = (pod.figures, pod.stage) {
+            totals.asked += 1;
+            totals.without_log += usize::from(figures.without_log);
+            totals.without_store += usize::from(figures.without_store);
+        }
         let figures = match (pod.figures, pod.stage, remembered) {
             (Some(figures), _, _) => {
                 memory.insert(pod.uid.clone(), Remembered { figures, at: now });
@@ -107,7 +112,11 @@ pub fn aggregate(now: Instant, pods: &[Asked], memory: &mut Memory, assumed: u64
             (None, _, last) => {
                 counted += 1;
                 missing += 1;
-                PodFigures { connections: assumed, documents: last.map_or(0, |last| last.figures.documents) }
+                PodFigures {
+                    connections: assumed,
+                    documents: last.map_or(0, |last| last.figures.documents),
+                    ..PodFigures::default()
+                }
             }
         };
         totals.connections += figures.connections;

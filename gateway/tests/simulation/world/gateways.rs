@@ -1,5 +1,6 @@
 //! Gateways: their rooms, what those want, and the sweep.
 
+use gateway::protocol::yjs::Message;
 use gateway::room::log::Position;
 use gateway::room::{Effect, Input, Limits, Now, Room, Rule};
 use rand::Rng as _;

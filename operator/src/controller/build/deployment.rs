@@ -10,13 +10,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sha2::{Digest, Sha256};
 
-use super::pod::{container_security, env, env_from_secret, every, http, pod_security, requirements};
+use super::pod::{
+    container_security, env, env_from_secret, every, http, mount, pod_security, read_only, requirements, secrets_volume,
+};
 use super::{
-    ADMIN_PORT, CONFIG_HASH, Component, DATABASE, POSTGRES_PORT, PUBLIC_PORT, REDIS_PORT, TEMPLATE_HASH, child_name,
-    label_selector, labels, metadata, selector, services,
+    ADMIN_PORT, CONFIG_HASH, Component, DATABASE, POSTGRES_PORT, PUBLIC_PORT, TEMPLATE_HASH, child_name,
+    label_selector, labels, metadata, redis, selector, services,
 };
 use crate::controller::validate::{PostgresPlan, RedisPlan, Validated, short};
-use crate::crd::{Durability, Gateway};
+use crate::crd::{Api, Durability, Gateway};
 
 /// The user and group of the gateway's image.
 const USER: i64 = 65_532;
@@ -24,6 +26,10 @@ const USER: i64 = 65_532;
 const FLUSH: i32 = 15;
 /// For what nobody thought of, seconds.
 const SLACK: i32 = 10;
+
+/// Where the gateways find the URL and the certificates of a Redis of one's own.
+const REDIS_FOLDER: &str = "/etc/editorcluster/redis";
+const REDIS_VOLUME: &str = "redis";
 
 /// How long a gateway may take to end, in seconds.
 pub fn grace_seconds(gateway: &Gateway) -> i32 {
@@ -89,6 +95,7 @@ fn template(plan: &Validated) -> PodTemplateSpec {
                 ..TopologySpreadConstraint::default()
             }]),
             containers: vec![container(plan)],
+            volumes: redis_files(plan).map(|files| vec![secrets_volume(REDIS_VOLUME, &files)]),
             ..PodSpec::default()
         }),
     }
@@ -107,6 +114,7 @@ fn container(plan: &Validated) -> Container {
         image_pull_policy: Some("IfNotPresent".to_owned()),
         command: Some(vec!["gateway".to_owned()]),
         env: Some(environment(plan)),
+        volume_mounts: redis_files(plan).map(|_| vec![read_only(mount(REDIS_VOLUME, REDIS_FOLDER))]),
         ports: Some(vec![port("http", PUBLIC_PORT), port("admin", ADMIN_PORT)]),
         resources: Some(requirements(plan.gateway.section.resources.as_ref(), "100m", "128Mi")),
         security_context: Some(container_security()),
@@ -123,6 +131,12 @@ fn environment(plan: &Validated) -> Vec<EnvVar> {
         Durability::Log => "log",
         Durability::Database => "database",
     };
+    let api = match section.api {
+        Api::None => "off",
+        Api::Admin => "admin",
+        Api::Public => "public",
+    };
+    let history = &plan.history;
     let mut variables = redis_url(plan);
     variables.extend(database_url(plan));
     variables.extend([
@@ -134,6 +148,13 @@ fn environment(plan: &Validated) -> Vec<EnvVar> {
         env("EDITORCLUSTER_MAX_CONNECTIONS", section.limits.connections.to_string()),
         env("EDITORCLUSTER_MAX_MESSAGE_BYTES", section.limits.message_bytes.to_string()),
         env("EDITORCLUSTER_MAX_DOCUMENT_BYTES", section.limits.document_bytes.to_string()),
+        env("EDITORCLUSTER_API", api),
+        env("EDITORCLUSTER_SWEEP_EVERY", format!("{}s", section.sweep_seconds)),
+        env("EDITORCLUSTER_VERSIONS_KEEP", history.keep.to_string()),
+        env("EDITORCLUSTER_VERSIONS_KEEP_FOR", format!("{}h", history.keep_hours)),
+        env("EDITORCLUSTER_VERSION_EVERY", format!("{}s", history.every_seconds)),
+        env("EDITORCLUSTER_VERSION_PAUSE", format!("{}s", history.pause_seconds)),
+        env("EDITORCLUSTER_TOMBSTONE", format!("{}h", history.tombstone_hours)),
         env("EDITORCLUSTER_WEB", plan.web.to_string()),
         env("EDITORCLUSTER_LOG_FORMAT", "json"),
     ]);
@@ -145,14 +166,36 @@ fn environment(plan: &Validated) -> Vec<EnvVar> {
 fn redis_url(plan: &Validated) -> Vec<EnvVar> {
     match &plan.redis {
         RedisPlan::Managed { .. } => {
-            let host = services::host(plan, Component::Redis);
             vec![
                 env_from_secret("REDIS_PASSWORD", &child_name(&plan.name, Component::Redis), "password"),
-                env("EDITORCLUSTER_REDIS_URL", format!("redis://:$(REDIS_PASSWORD)@{host}:{REDIS_PORT}")),
+                env("EDITORCLUSTER_REDIS_URL", redis::url(plan, "$(REDIS_PASSWORD)")),
             ]
         }
-        RedisPlan::External { secret, key } => vec![env_from_secret("EDITORCLUSTER_REDIS_URL", secret, key)],
+        RedisPlan::External { tls, .. } => {
+            let file = |name: &str, file: &str| env(name, format!("{REDIS_FOLDER}/{file}"));
+            let mut variables = vec![file("EDITORCLUSTER_REDIS_URL_FILE", "url")];
+            if tls.ca_secret_name.is_some() {
+                variables.push(file("EDITORCLUSTER_REDIS_CA_FILE", "ca.crt"));
+            }
+            if tls.certificate_secret_name.is_some() {
+                variables.push(file("EDITORCLUSTER_REDIS_CERT_FILE", "tls.crt"));
+                variables.push(file("EDITORCLUSTER_REDIS_KEY_FILE", "tls.key"));
+            }
+            variables
+        }
     }
+}
+
+/// Secret, key and file name of what the gateways read about a Redis of one's own. Files and not variables: they change
+/// in a running pod when the Secret does. None: the Redis is ours.
+fn redis_files(plan: &Validated) -> Option<Vec<(&str, &str, &str)>> {
+    let RedisPlan::External { secret, key, tls } = &plan.redis else { return None };
+    let mut files = vec![(secret.as_str(), key.as_str(), "url")];
+    files.extend(tls.ca_secret_name.iter().map(|secret| (secret.as_str(), "ca.crt", "ca.crt")));
+    for file in ["tls.crt", "tls.key"] {
+        files.extend(tls.certificate_secret_name.iter().map(|secret| (secret.as_str(), file, file)));
+    }
+    Some(files)
 }
 
 fn database_url(plan: &Validated) -> Vec<EnvVar> {

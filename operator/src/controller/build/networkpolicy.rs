@@ -1,11 +1,15 @@
-//! Who may reach what. Redis and Postgres: the gateways of the same EditorCluster and nobody else.
+//! Who may reach what. Redis and Postgres: the gateways of the same EditorCluster, a replicated Redis' servers and
+//! sentinels each other, and nobody else.
 
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{ADMIN_PORT, Component, POSTGRES_PORT, PUBLIC_PORT, REDIS_PORT, label_selector, metadata};
+use super::{
+    ADMIN_PORT, Component, POSTGRES_PORT, PUBLIC_PORT, REDIS_PORT, SENTINEL_PORT, is_replicated, label_selector,
+    metadata,
+};
 use crate::controller::validate::{PostgresPlan, RedisPlan, Validated};
 
 /// One policy for each component that has one.
@@ -20,17 +24,21 @@ pub(super) fn build(plan: &Validated) -> NetworkPolicies {
     if !plan.network_policy {
         return NetworkPolicies::default();
     }
-    let gateways = || {
-        Some(vec![NetworkPolicyPeer {
-            pod_selector: Some(label_selector(plan, Component::Gateway)),
-            ..NetworkPolicyPeer::default()
-        }])
+    let pods = |component| NetworkPolicyPeer {
+        pod_selector: Some(label_selector(plan, component)),
+        ..NetworkPolicyPeer::default()
+    };
+    let gateways = pods(Component::Gateway);
+    let (redis_peers, redis_ports) = if is_replicated(plan) {
+        (vec![gateways.clone(), pods(Component::Redis)], &[REDIS_PORT, SENTINEL_PORT][..])
+    } else {
+        (vec![gateways.clone()], &[REDIS_PORT][..])
     };
     let managed_redis = matches!(plan.redis, RedisPlan::Managed { .. });
     let managed_postgres = matches!(plan.postgres, PostgresPlan::Managed { .. });
     NetworkPolicies {
-        redis: managed_redis.then(|| policy(plan, Component::Redis, gateways(), &[REDIS_PORT])),
-        postgres: managed_postgres.then(|| policy(plan, Component::Postgres, gateways(), &[POSTGRES_PORT])),
+        redis: managed_redis.then(|| policy(plan, Component::Redis, Some(redis_peers), redis_ports)),
+        postgres: managed_postgres.then(|| policy(plan, Component::Postgres, Some(vec![gateways]), &[POSTGRES_PORT])),
         gateway: Some(policy(plan, Component::Gateway, None, &[PUBLIC_PORT, ADMIN_PORT])),
     }
 }

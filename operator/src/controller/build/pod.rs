@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction, HTTPGetAction,
-    PodSecurityContext, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, Volume,
-    VolumeMount,
+    KeyToPath, ObjectFieldSelector, PodSecurityContext, Probe, ProjectedVolumeSource, ResourceRequirements,
+    SeccompProfile, SecretKeySelector, SecretProjection, SecurityContext, Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -17,6 +17,13 @@ pub(super) fn env(name: &str, value: impl Into<String>) -> EnvVar {
 pub(super) fn env_from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
     let selector = SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional: None };
     let source = EnvVarSource { secret_key_ref: Some(selector), ..EnvVarSource::default() };
+    EnvVar { name: name.to_owned(), value: None, value_from: Some(source) }
+}
+
+/// What the kubelet knows of the pod itself.
+pub(super) fn env_from_field(name: &str, path: &str) -> EnvVar {
+    let selector = ObjectFieldSelector { field_path: path.to_owned(), api_version: None };
+    let source = EnvVarSource { field_ref: Some(selector), ..EnvVarSource::default() };
     EnvVar { name: name.to_owned(), value: None, value_from: Some(source) }
 }
 
@@ -66,6 +73,21 @@ pub(super) fn read_only(mount: VolumeMount) -> VolumeMount {
 pub(super) fn config_volume(name: &str, config_map: &str) -> Volume {
     let source = ConfigMapVolumeSource { name: config_map.to_owned(), ..ConfigMapVolumeSource::default() };
     Volume { name: name.to_owned(), config_map: Some(source), ..Volume::default() }
+}
+
+/// A directory of files from Secrets, each given by Secret, key and file name. The kubelet keeps them up to date.
+pub(super) fn secrets_volume(name: &str, files: &[(&str, &str, &str)]) -> Volume {
+    let projection = |(secret, key, file): &(&str, &str, &str)| VolumeProjection {
+        secret: Some(SecretProjection {
+            name: (*secret).to_owned(),
+            items: Some(vec![KeyToPath { key: (*key).to_owned(), path: (*file).to_owned(), mode: None }]),
+            optional: None,
+        }),
+        ..VolumeProjection::default()
+    };
+    let sources = Some(files.iter().map(projection).collect());
+    let source = ProjectedVolumeSource { sources, default_mode: Some(0o440) };
+    Volume { name: name.to_owned(), projected: Some(source), ..Volume::default() }
 }
 
 /// An empty directory in memory, for what is secret or small.

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{Container, ExecAction, Lifecycle, LifecycleHand
 
 use super::configmaps::POSTGRES_FILES;
 use super::pod::{config_volume, env, env_from_secret, every, exec, memory_volume, mount, read_only, requirements};
-use super::store::{Store, store};
+use super::store::{Store, container, store};
 use super::{Component, DATABASE, POSTGRES_PORT, child_name};
 use crate::controller::validate::{PostgresPlan, Validated};
 
@@ -15,7 +15,7 @@ pub(super) fn build(plan: &Validated) -> Option<StatefulSet> {
     let PostgresPlan::Managed { image, size, resources, password } = &plan.postgres else { return None };
     let name = child_name(&plan.name, Component::Postgres);
     let interrupt = ["/bin/sh", "-c", "kill -INT 1"].map(str::to_owned).into();
-    let container = Container {
+    let rest = Container {
         image: Some(image.clone()),
         env: Some(vec![
             // A directory below the volume's root: that one may hold lost+found and belong to somebody else.
@@ -47,8 +47,8 @@ pub(super) fn build(plan: &Validated) -> Option<StatefulSet> {
         plan,
         Store {
             component: Component::Postgres,
-            port: POSTGRES_PORT,
-            container,
+            servers: 1,
+            containers: vec![container(Component::Postgres.as_str(), POSTGRES_PORT, "start.sh", rest)],
             volumes: vec![
                 config_volume("config", &name),
                 memory_volume("run", "1Mi"),
@@ -56,7 +56,7 @@ pub(super) fn build(plan: &Validated) -> Option<StatefulSet> {
                 memory_volume("tmp", "16Mi"),
             ],
             size,
-            files: &POSTGRES_FILES,
+            files: POSTGRES_FILES,
             password,
         },
     ))

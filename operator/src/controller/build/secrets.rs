@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
 
-use super::{Component, DATABASE, POSTGRES_PORT, REDIS_PORT, metadata, services};
+use super::{Component, DATABASE, POSTGRES_PORT, metadata, redis, services};
 use crate::controller::validate::{Password, PostgresPlan, RedisPlan, Validated};
 
 pub(super) fn build(plan: &Validated) -> Vec<Secret> {
     let mut secrets = Vec::new();
     if let RedisPlan::Managed { password: Password { value, stored: false }, .. } = &plan.redis {
-        let host = services::host(plan, Component::Redis);
-        let url = format!("redis://:{value}@{host}:{REDIS_PORT}");
+        let url = redis::url(plan, value);
         secrets.push(secret(plan, Component::Redis, [("password", value.clone()), ("url", url)]));
     }
     if let PostgresPlan::Managed { password: Password { value, stored: false }, .. } = &plan.postgres {

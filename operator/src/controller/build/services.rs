@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Component, POSTGRES_PORT, REDIS_PORT, child_name, metadata, selector};
+use super::{Component, POSTGRES_PORT, REDIS_PORT, SENTINEL_PORT, child_name, is_replicated, metadata, selector};
 use crate::controller::validate::{PostgresPlan, RedisPlan, Validated};
 use crate::crd::ExposeType;
 
@@ -23,7 +23,17 @@ pub(super) fn gateway(plan: &Validated) -> Service {
 
 pub(super) fn redis(plan: &Validated) -> Option<Service> {
     let managed = matches!(plan.redis, RedisPlan::Managed { .. });
-    managed.then(|| service(plan, Component::Redis, "ClusterIP", port("redis", REDIS_PORT, "redis")))
+    let mut service =
+        managed.then(|| service(plan, Component::Redis, "ClusterIP", port("redis", REDIS_PORT, "redis")))?;
+    if is_replicated(plan)
+        && let Some(spec) = &mut service.spec
+    {
+        // For the names of its pods. They find each other before one of them is ready.
+        spec.cluster_ip = Some("None".to_owned());
+        spec.publish_not_ready_addresses = Some(true);
+        spec.ports.get_or_insert_default().push(port("sentinel", SENTINEL_PORT, "sentinel"));
+    }
+    Some(service)
 }
 
 pub(super) fn postgres(plan: &Validated) -> Option<Service> {

@@ -1,11 +1,11 @@
-//! What the managed Redis and the managed Postgres have in common: a StatefulSet of one pod with a claim.
+//! What the managed Redis and the managed Postgres have in common: a StatefulSet whose pods have a claim each.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec, Volume,
-    VolumeResourceRequirements,
+    Affinity, Container, ContainerPort, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodAffinityTerm,
+    PodAntiAffinity, PodSpec, PodTemplateSpec, Volume, VolumeResourceRequirements, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -24,37 +24,45 @@ const GRACE: i64 = 60;
 /// Where the two differ.
 pub(super) struct Store<'a> {
     pub(super) component: Component,
-    pub(super) port: i32,
-    /// Image, environment, mounts and probes; the rest is added.
-    pub(super) container: Container,
+    /// Pods. With more than one all start at once, on different nodes where there are some.
+    pub(super) servers: i32,
+    /// Made by [`container`]. The first is the server.
+    pub(super) containers: Vec<Container>,
     pub(super) volumes: Vec<Volume>,
     pub(super) size: &'a str,
     pub(super) files: &'a [(&'a str, &'a str)],
     pub(super) password: &'a Password,
 }
 
-pub(super) fn store(plan: &Validated, store: Store<'_>) -> StatefulSet {
-    let component = store.component;
-    let container = Container {
-        name: component.as_str().to_owned(),
+/// A container that begins with one of the files. `rest`: image, environment, mounts and probes.
+pub(super) fn container(name: &str, port: i32, script: &str, rest: Container) -> Container {
+    Container {
+        name: name.to_owned(),
         image_pull_policy: Some("IfNotPresent".to_owned()),
-        command: Some(["/bin/sh", "/etc/editorcluster/start.sh"].map(str::to_owned).into()),
+        command: Some(vec!["/bin/sh".to_owned(), format!("/etc/editorcluster/{script}")]),
         ports: Some(vec![ContainerPort {
-            name: Some(component.as_str().to_owned()),
-            container_port: store.port,
+            name: Some(name.to_owned()),
+            container_port: port,
             protocol: Some("TCP".to_owned()),
             ..ContainerPort::default()
         }]),
         security_context: Some(container_security()),
-        ..store.container
-    };
+        ..rest
+    }
+}
+
+pub(super) fn store(plan: &Validated, store: Store<'_>) -> StatefulSet {
+    let component = store.component;
     let annotations: BTreeMap<_, _> = [(CONFIG_HASH.to_owned(), hash(plan, store.files, store.password))].into();
+    let many = store.servers > 1;
     StatefulSet {
         metadata: metadata(plan, component),
         spec: Some(StatefulSetSpec {
-            replicas: Some(1),
+            replicas: Some(store.servers),
             selector: label_selector(plan, component),
             service_name: Some(child_name(&plan.name, component)),
+            // One after the other, the others would wait for a first one whose node is gone.
+            pod_management_policy: many.then(|| "Parallel".to_owned()),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(labels(plan, component)),
@@ -66,7 +74,8 @@ pub(super) fn store(plan: &Validated, store: Store<'_>) -> StatefulSet {
                     enable_service_links: Some(false),
                     termination_grace_period_seconds: Some(GRACE),
                     security_context: Some(pod_security(USER)),
-                    containers: vec![container],
+                    affinity: many.then(|| apart(plan, component)),
+                    containers: store.containers,
                     volumes: Some(store.volumes),
                     ..PodSpec::default()
                 }),
@@ -77,6 +86,21 @@ pub(super) fn store(plan: &Validated, store: Store<'_>) -> StatefulSet {
         }),
         ..StatefulSet::default()
     }
+}
+
+/// Wished and not demanded, so that a cluster of two nodes runs three servers.
+fn apart(plan: &Validated, component: Component) -> Affinity {
+    let term = PodAffinityTerm {
+        label_selector: Some(label_selector(plan, component)),
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        ..PodAffinityTerm::default()
+    };
+    let wished = vec![WeightedPodAffinityTerm { weight: 100, pod_affinity_term: term }];
+    let anti = PodAntiAffinity {
+        preferred_during_scheduling_ignored_during_execution: Some(wished),
+        ..PodAntiAffinity::default()
+    };
+    Affinity { pod_anti_affinity: Some(anti), ..Affinity::default() }
 }
 
 /// No labels: the template of a claim can never change, so nothing that might is in it.

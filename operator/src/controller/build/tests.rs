@@ -37,13 +37,14 @@ fn the_smallest_spec_makes_these_children() {
         redis_config: _,
         redis,
         redis_service,
+        redis_budget,
         postgres_config: _,
         postgres,
         postgres_service,
         policies,
         gateway_service,
         gateway,
-        budget,
+        gateway_budget,
         autoscaler,
     } = children("{}");
     expect_file!["tests/secrets.yaml"].assert_eq(&yaml(&secrets));
@@ -53,8 +54,29 @@ fn the_smallest_spec_makes_these_children() {
     expect_file!["tests/services.yaml"].assert_eq(&yaml(&[Some(gateway_service), redis_service, postgres_service]));
     expect_file!["tests/policies.yaml"].assert_eq(&yaml(&[policies.gateway, policies.redis, policies.postgres]));
     expect_file!["tests/gateway.yaml"].assert_eq(&yaml(&gateway));
-    expect_file!["tests/budget.yaml"].assert_eq(&yaml(&budget));
+    expect_file!["tests/budget.yaml"].assert_eq(&yaml(&gateway_budget));
+    assert!(redis_budget.is_none(), "one server cannot be kept from going");
     expect_file!["tests/autoscaler.yaml"].assert_eq(&yaml(&autoscaler));
+}
+
+/// UPDATE_EXPECT=1 writes the file anew; look at the difference.
+#[test]
+fn a_replicated_redis_is_three_servers_with_a_sentinel_beside_each_found_by_names_that_stay() {
+    let children = children("{redis: {managed: {mode: Replicated}}}");
+    let files: Vec<_> = children.redis_config.unwrap().data.unwrap().into_keys().collect();
+    assert_eq!(files, ["primary.sh", "redis.conf", "sentinel.sh", "start.sh", "stop.sh"]);
+    let env = children.gateway.spec.unwrap().template.spec.unwrap().containers.remove(0).env.unwrap();
+    let url = env.into_iter().find(|variable| variable.name == "EDITORCLUSTER_REDIS_URL").unwrap().value;
+    let parts = (children.redis, children.redis_service, children.redis_budget, children.policies.redis, url);
+    expect_file!["tests/redis-replicated.yaml"].assert_eq(&yaml(&parts));
+}
+
+#[test]
+fn the_names_of_the_primary_in_the_scripts_and_in_the_url_are_one() {
+    let text = configmaps::redis_files(&plan_of("{redis: {managed: {mode: Replicated}}}", Dereferenced::default()));
+    let names = |line: &str| line.contains("get-master-addr-by-name documents") || line.contains("monitor documents");
+    assert_eq!(redis::PRIMARY, "documents");
+    assert!(text.iter().filter(|(_, text)| text.lines().any(names)).count() == 2);
 }
 
 #[test]
@@ -69,7 +91,7 @@ fn everything_has_our_labels_and_owner_and_no_selector_is_without_its_component(
         &children.policies.redis.unwrap().metadata,
         &children.gateway_service.metadata,
         &children.gateway.metadata,
-        &children.budget.metadata,
+        &children.gateway_budget.metadata,
         &children.autoscaler.metadata,
     ];
     for meta in metas {
@@ -100,6 +122,56 @@ fn the_autoscaler_takes_away_no_faster_than_gateways_drain() {
     assert_eq!(autoscaler.metrics.unwrap().len(), 2);
 }
 
+/// What the gateway's command line says of an environment variable: its default, if it has one.
+fn default_of(variable: &str) -> Option<String> {
+    const CLI: &str = include_str!("../../../../gateway/src/cli.rs");
+    let after = CLI.split_once(&format!("env = \"{variable}\""));
+    let (attribute, _) = after.unwrap_or_else(|| panic!("the gateway has no {variable}")).1.split_once("pub ").unwrap();
+    let written = attribute.split_once("default_value")?.1;
+    let value = written.split_once("= ").unwrap().1;
+    Some(value.split([',', ')']).next().unwrap().trim_matches('"').replace('_', ""))
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    let number = |unit| text.strip_suffix(unit)?.parse::<u64>().ok();
+    number("s").or_else(|| number("m").map(|it| it * 60)).or_else(|| number("h").map(|it| it * 3600))
+}
+
+#[test]
+fn the_gateway_knows_every_variable_and_its_defaults_are_the_specs() {
+    let container = |spec| children(spec).gateway.spec.unwrap().template.spec.unwrap().containers.remove(0);
+    let variables = container("{}").env.unwrap();
+    // Other than by itself, a gateway in a pod is one of many, with the editor page and a log for machines.
+    let ours = ["TARGET", "ADMIN_LISTEN", "SETTLE", "WEB", "LOG_FORMAT"];
+    for variable in variables.iter().filter(|it| it.name.starts_with("EDITORCLUSTER_")) {
+        let default = default_of(&variable.name);
+        let (Some(value), Some(default)) = (&variable.value, default) else { continue };
+        if ours.iter().any(|name| variable.name == format!("EDITORCLUSTER_{name}")) {
+            continue;
+        }
+        let sum = |text: &str| text.split(" << ").map(|it| it.parse::<u64>().ok()).collect::<Option<Vec<_>>>();
+        let number = sum(&default).map(|parts| parts[0] << parts.get(1).unwrap_or(&0));
+        let same = *value == default
+            || (seconds(value).is_some() && seconds(value) == seconds(&default))
+            || (number.is_some() && value.parse::<u64>().ok() == number);
+        assert!(same, "{}: the gateway's default is {default}, and a spec without it means {value}", variable.name);
+    }
+    let spec = "{gateway: {api: Admin, sweepSeconds: 60}, history: {keep: 7, keepHours: 24, everySeconds: 900, pauseSeconds: 60, tombstoneHours: 48}}";
+    let variables = container(spec).env.unwrap();
+    for (name, value) in [
+        ("API", "admin"),
+        ("SWEEP_EVERY", "60s"),
+        ("VERSIONS_KEEP", "7"),
+        ("VERSIONS_KEEP_FOR", "24h"),
+        ("VERSION_EVERY", "900s"),
+        ("VERSION_PAUSE", "60s"),
+        ("TOMBSTONE", "48h"),
+    ] {
+        let found = variables.iter().find(|it| it.name == format!("EDITORCLUSTER_{name}")).unwrap();
+        assert_eq!(found.value.as_deref(), Some(value), "{name}");
+    }
+}
+
 #[test]
 fn external_stores_leave_nothing_managed_and_are_read_from_their_secrets() {
     let data = |pairs: &[(&str, &str)]| {
@@ -107,22 +179,32 @@ fn external_stores_leave_nothing_managed_and_are_read_from_their_secrets() {
     };
     let parts = [("host", "h"), ("port", "5432"), ("dbname", "d"), ("username", "u"), ("password", "p")];
     let found = Dereferenced {
-        external_redis: data(&[("address", "rediss://h")]),
+        external_redis: data(&[("address", "rediss+sentinel://h/main")]),
+        redis_ca: data(&[("ca.crt", "C")]),
+        redis_certificate: data(&[("tls.crt", "C"), ("tls.key", "K")]),
         external_postgres: data(&parts),
         ..Dereferenced::default()
     };
-    let spec = "{redis: {external: {secretName: r, key: address}}, storage: {postgres: {external: {secretName: p}}}}";
+    let spec = "{redis: {external: {secretName: r, key: address, tls: {caSecretName: a, certificateSecretName: c}}}, storage: {postgres: {external: {secretName: p}}}}";
     let children = build(&plan_of(spec, found), 2);
     assert!(children.redis.is_none() && children.redis_service.is_none() && children.redis_config.is_none());
     assert!(children.postgres.is_none() && children.postgres_service.is_none() && children.postgres_config.is_none());
     assert!(children.secrets.is_empty());
-    let env = children.gateway.spec.unwrap().template.spec.unwrap().containers.remove(0).env.unwrap();
+    let mut pod = children.gateway.spec.unwrap().template.spec.unwrap();
+    expect_file!["tests/redis-files.yaml"].assert_eq(&yaml(&pod.volumes));
+    let container = pod.containers.remove(0);
+    expect_file!["tests/redis-mounts.yaml"].assert_eq(&yaml(&container.volume_mounts));
+    let env = container.env.unwrap();
     let from = |name: &str| {
         let variable = env.iter().find(|variable| variable.name == name).unwrap();
         let reference = variable.value_from.as_ref().unwrap().secret_key_ref.as_ref().unwrap();
         (reference.name.clone(), reference.key.clone())
     };
-    assert_eq!(from("EDITORCLUSTER_REDIS_URL"), ("r".to_owned(), "address".to_owned()));
+    let value = |name: &str| env.iter().find(|variable| variable.name == name).unwrap().value.clone().unwrap();
+    assert_eq!(value("EDITORCLUSTER_REDIS_URL_FILE"), "/etc/editorcluster/redis/url");
+    assert_eq!(value("EDITORCLUSTER_REDIS_CA_FILE"), "/etc/editorcluster/redis/ca.crt");
+    assert_eq!(value("EDITORCLUSTER_REDIS_CERT_FILE"), "/etc/editorcluster/redis/tls.crt");
+    assert_eq!(value("EDITORCLUSTER_REDIS_KEY_FILE"), "/etc/editorcluster/redis/tls.key");
     assert_eq!(from("DATABASE_USER"), ("p".to_owned(), "username".to_owned()));
 }
 
@@ -136,6 +218,16 @@ fn pods_start_again_for_another_password_and_not_for_another_number() {
     assert_eq!(template("one", 2), template("one", 9));
     assert_ne!(template("one", 2).0, template("two", 2).0);
     assert_ne!(template("one", 2).1, template("two", 2).1);
+}
+
+#[test]
+fn another_url_of_an_external_redis_starts_no_gateway_again() {
+    let template = |url: &str| {
+        let external_redis = Some([("url".to_owned(), url.as_bytes().to_vec())].into());
+        let found = Dereferenced { external_redis, ..Dereferenced::default() };
+        build(&plan_of("{redis: {external: {secretName: r}}}", found), 2).gateway.spec.unwrap().template
+    };
+    assert_eq!(template("redis://:old@h"), template("redis://:new@h"));
 }
 
 #[test]

@@ -7,9 +7,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::Seen;
+use crate::controller::build::REDIS_SERVERS;
 use crate::controller::observe::Gateways;
 use crate::controller::validate::{Invalid, PostgresPlan, RedisPlan, Validated};
-use crate::crd::{ConditionType, EditorCluster, Reason};
+use crate::crd::{ConditionType, EditorCluster, Reason, RedisMode};
 use crate::metrics_api::MetricsAvailability;
 
 /// The conditions of one object, from those of before: a time changes only with its status.
@@ -57,55 +58,95 @@ fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-/// RedisReady and StorageReady.
-pub(super) fn of_stores(conditions: &mut Conditions, plan: &Validated, seen: &Seen<'_>) {
-    match &plan.redis {
-        RedisPlan::Managed { .. } => {
-            of_store(conditions, ConditionType::RedisReady, plan, "redis", seen.redis, Reason::Running, "Redis runs.");
-        }
-        RedisPlan::External { secret, key } => conditions.set(
-            ConditionType::RedisReady,
-            Some(true),
-            Reason::External,
-            format!("The Redis of the Secret {secret} (key {key}). Gateways are ready only once they have reached it."),
-        ),
-    }
-    let trying = "Postgres runs: one instance without a replica or a backup, for trying. \
-                  For people's documents, name a database in spec.storage.postgres.external.";
-    match &plan.postgres {
-        PostgresPlan::Managed { .. } => {
-            let kind = ConditionType::StorageReady;
-            of_store(conditions, kind, plan, "postgres", seen.postgres, Reason::ForTrying, trying);
-        }
-        PostgresPlan::ExternalUri { secret } | PostgresPlan::ExternalParts { secret, .. } => conditions.set(
-            ConditionType::StorageReady,
-            Some(true),
-            Reason::External,
-            format!("The Postgres of the Secret {secret}. Gateways are ready only once they have reached it."),
-        ),
+/// What a store's condition says.
+struct Verdict {
+    status: bool,
+    reason: Reason,
+    message: String,
+}
+
+impl Verdict {
+    fn new(status: bool, reason: Reason, message: impl Into<String>) -> Self {
+        Self { status, reason, message: message.into() }
     }
 }
 
-fn of_store(
-    conditions: &mut Conditions,
-    kind: ConditionType,
-    plan: &Validated,
-    component: &str,
-    set: Option<&StatefulSet>,
-    reason: Reason,
-    well: &str,
-) {
-    let ready = set.and_then(|set| set.status.as_ref()).and_then(|status| status.ready_replicas).unwrap_or(0);
-    if ready > 0 {
-        conditions.set(kind, Some(true), reason, well);
-        return;
+/// RedisReady and StorageReady: as its pods are, and then as the gateways find it.
+pub(super) fn of_stores(conditions: &mut Conditions, plan: &Validated, seen: &Seen<'_>) {
+    let asked = seen.load.map_or(0, |load| load.asked);
+    let redis = match &plan.redis {
+        RedisPlan::Managed { mode: RedisMode::Standalone, .. } => {
+            of_store(plan, "redis", seen.redis, Verdict::new(true, Reason::Running, "Redis runs."))
+        }
+        RedisPlan::Managed { mode: RedisMode::Replicated, .. } => of_replicated(plan, seen.redis),
+        RedisPlan::External { secret, key, .. } => {
+            Verdict::new(true, Reason::External, format!("The Redis of the Secret {secret} (key {key})."))
+        }
+    };
+    let redis = of_reach(redis, plan, "Redis", seen.load.map_or(0, |load| load.without_log), asked);
+    conditions.set(ConditionType::RedisReady, Some(redis.status), redis.reason, redis.message);
+
+    let postgres = match &plan.postgres {
+        PostgresPlan::Managed { .. } => {
+            let trying = "Postgres runs: one instance without a replica or a backup, for trying. \
+                          For people's documents, name a database in spec.storage.postgres.external.";
+            of_store(plan, "postgres", seen.postgres, Verdict::new(true, Reason::ForTrying, trying))
+        }
+        PostgresPlan::ExternalUri { secret } | PostgresPlan::ExternalParts { secret, .. } => {
+            Verdict::new(true, Reason::External, format!("The Postgres of the Secret {secret}."))
+        }
+    };
+    let postgres = of_reach(postgres, plan, "Postgres", seen.load.map_or(0, |load| load.without_store), asked);
+    conditions.set(ConditionType::StorageReady, Some(postgres.status), postgres.reason, postgres.message);
+}
+
+fn of_store(plan: &Validated, component: &str, set: Option<&StatefulSet>, well: Verdict) -> Verdict {
+    if ready(set) > 0 {
+        return well;
     }
     let pod = format!("{}-{component}-0", plan.name);
     let message = format!(
         "The pod {pod} is not ready. If it stays so: kubectl describe pod {pod} -n {}, and look whether its claim is bound.",
         plan.namespace
     );
-    conditions.set(kind, Some(false), Reason::Starting, message);
+    Verdict::new(false, Reason::Starting, message)
+}
+
+/// Of three servers two must be there: a primary, and a replica without which it takes no writes. The same two have the
+/// majority of the sentinels.
+fn of_replicated(plan: &Validated, set: Option<&StatefulSet>) -> Verdict {
+    let ready = ready(set);
+    let look = format!(
+        "kubectl describe pods -n {} -l app.kubernetes.io/instance={},app.kubernetes.io/component=redis",
+        plan.namespace, plan.name
+    );
+    if ready >= REDIS_SERVERS {
+        Verdict::new(true, Reason::Running, "Redis runs: a primary, two replicas and three sentinels.")
+    } else if ready >= 2 {
+        let message =
+            format!("Redis runs, with {ready} of {REDIS_SERVERS} servers: no other may fail. If it stays so: {look}");
+        Verdict::new(true, Reason::ServersMissing, message)
+    } else {
+        let message = format!("{ready} of {REDIS_SERVERS} servers are ready, and 2 are needed. If it stays so: {look}");
+        Verdict::new(false, Reason::Starting, message)
+    }
+}
+
+fn ready(set: Option<&StatefulSet>) -> i32 {
+    set.and_then(|set| set.status.as_ref()).and_then(|status| status.ready_replicas).unwrap_or(0)
+}
+
+/// Most gateways have the last word. A few that cannot reach it are the metric's business: their own network is at fault.
+fn of_reach(found: Verdict, plan: &Validated, what: &str, without: usize, asked: usize) -> Verdict {
+    if !found.status || without * 2 <= asked {
+        return found;
+    }
+    let message = format!(
+        "{without} of {asked} gateways cannot reach {what}. Look at its own log, at the network and its policies, and at: \
+         kubectl logs -n {} -l app.kubernetes.io/instance={},app.kubernetes.io/component=gateway",
+        plan.namespace, plan.name
+    );
+    Verdict::new(false, Reason::Unreachable, message)
 }
 
 /// Ready, Progressing and Degraded. After the stores' conditions, which Ready needs.

@@ -149,6 +149,40 @@ fn what_is_not_well_names_itself_and_a_remedy() {
 }
 
 #[test]
+fn a_store_that_most_gateways_cannot_reach_is_not_ready_however_well_its_pods_are() {
+    let found = |asked, without_log, without_store| {
+        let mut world = World::well();
+        world.load = Some(Totals { asked, without_log, without_store, ..Totals::default() });
+        world.status(2)
+    };
+    for (asked, without) in [(0, 0), (2, 1), (3, 1)] {
+        assert!(reasons(&found(asked, without, without)).contains(&"Ready=True AllReady".to_owned()));
+    }
+    let status = found(3, 0, 2);
+    let said = reasons(&status);
+    assert!(said.contains(&"StorageReady=False Unreachable".to_owned()), "{said:?}");
+    assert!(said.contains(&"RedisReady=True Running".to_owned()), "{said:?}");
+    assert!(said.contains(&"Ready=False StorageNotReady".to_owned()), "{said:?}");
+    assert!(status.conditions.iter().any(|it| it.message.contains("2 of 3 gateways cannot reach Postgres")));
+    let said = reasons(&found(1, 1, 0));
+    assert!(said.contains(&"RedisReady=False Unreachable".to_owned()), "{said:?}");
+    assert!(said.contains(&"Ready=False RedisNotReady".to_owned()), "{said:?}");
+}
+
+#[test]
+fn a_replicated_redis_may_miss_one_server() {
+    for (ready, condition) in
+        [(3, "RedisReady=True Running"), (2, "RedisReady=True ServersMissing"), (1, "RedisReady=False Starting")]
+    {
+        let mut world = World::well();
+        world.object.spec.redis = serde_json::from_value(json!({"managed": {"mode": "Replicated"}})).unwrap();
+        world.stores_ready = ready;
+        let said = reasons(&world.status(2));
+        assert!(said.contains(&condition.to_owned()), "{ready} of 3: {said:?}");
+    }
+}
+
+#[test]
 fn replicas_are_the_accepted_target_and_never_a_count() {
     let mut world = World::well();
     world.pods.push(pod("surge", true, "h"));

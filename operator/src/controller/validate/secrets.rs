@@ -3,19 +3,37 @@
 use kube::ResourceExt;
 
 use super::{Invalid, Password, PostgresPlan};
-use crate::controller::dereference::SecretData;
-use crate::crd::EditorCluster;
+use crate::controller::dereference::{Dereferenced, SecretData};
+use crate::crd::{EditorCluster, RedisTls};
 
 const REDIS_FIELD: &str = "spec.redis.external.secretName";
+const REDIS_CA_FIELD: &str = "spec.redis.external.tls.caSecretName";
+const REDIS_CERTIFICATE_FIELD: &str = "spec.redis.external.tls.certificateSecretName";
 const POSTGRES_FIELD: &str = "spec.storage.postgres.external.secretName";
 
 /// The user's Secret with the URL of a Redis.
 pub(super) fn redis(object: &EditorCluster, secret: &str, key: &str, data: Option<&SecretData>) -> Result<(), Invalid> {
     let data = data.ok_or_else(|| not_found(object, REDIS_FIELD, secret))?;
     let url = text(REDIS_FIELD, secret, key, data)?;
-    let is_url = url.starts_with("redis://") || url.starts_with("rediss://");
-    let problem = "must be a URL: write redis://[user][:password@]host[:port][/db], or rediss:// for TLS";
-    if is_url { Ok(()) } else { Err(wrong(REDIS_FIELD, secret, key, problem)) }
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    let kind = scheme.strip_prefix("rediss").or_else(|| scheme.strip_prefix("redis"));
+    let problem = "must be a URL: write redis://[user][:password@]host[:port][/db], redis+sentinel://.../name or redis+cluster://...; rediss for TLS";
+    match kind {
+        Some("" | "+sentinel" | "+cluster") => Ok(()),
+        _ => Err(wrong(REDIS_FIELD, secret, key, problem)),
+    }
+}
+
+/// The user's Secrets with certificates for TLS.
+pub(super) fn redis_tls(object: &EditorCluster, tls: &RedisTls, found: &Dereferenced) -> Result<(), Invalid> {
+    let check = |field, secret: Option<&String>, data: &Option<SecretData>, keys: &[&str]| {
+        let Some(secret) = secret else { return Ok(()) };
+        let data = data.as_ref().ok_or_else(|| not_found(object, field, secret))?;
+        keys.iter().try_for_each(|key| text(field, secret, key, data).map(drop))
+    };
+    check(REDIS_CA_FIELD, tls.ca_secret_name.as_ref(), &found.redis_ca, &["ca.crt"])?;
+    let certificate = tls.certificate_secret_name.as_ref();
+    check(REDIS_CERTIFICATE_FIELD, certificate, &found.redis_certificate, &["tls.crt", "tls.key"])
 }
 
 /// The user's Secret with the address of a Postgres, in either of its two shapes.

@@ -16,6 +16,8 @@ fn secret(pairs: &[(&str, &str)]) -> Option<SecretData> {
 }
 
 const REDIS: &str = "{redis: {external: {secretName: cache}}}";
+const REDIS_TLS: &str =
+    "{redis: {external: {secretName: cache, tls: {caSecretName: ca, certificateSecretName: cert}}}}";
 const POSTGRES: &str = "{storage: {postgres: {external: {secretName: db}}}}";
 
 #[test]
@@ -24,6 +26,12 @@ fn what_is_wrong_is_said_with_the_field_and_the_remedy() {
     let postgres =
         |pairs: &[(&str, &str)]| Dereferenced { external_postgres: secret(pairs), ..Dereferenced::default() };
     let nothing = Dereferenced::default;
+    let tls = |ca: &[(&str, &str)], certificate: &[(&str, &str)]| Dereferenced {
+        external_redis: secret(&[("url", "rediss://h")]),
+        redis_ca: secret(ca),
+        redis_certificate: secret(certificate),
+        ..Dereferenced::default()
+    };
     let parts = [("host", "h"), ("port", "1"), ("dbname", "d"), ("user", "u"), ("password", "p@ss/word")];
     let generated = Dereferenced { redis: secret(&[("password", "it's")]), ..Dereferenced::default() };
     let cases = [
@@ -35,6 +43,10 @@ fn what_is_wrong_is_said_with_the_field_and_the_remedy() {
         (REDIS, redis(&[("uri", "redis://h")]), "no key url: add the key"),
         (REDIS, redis(&[("url", "http://h")]), "must be a URL: write redis://"),
         (REDIS, redis(&[("url", "")]), "is empty: write its value"),
+        (REDIS, redis(&[("url", "rediss+tls://h")]), "redis+cluster://"),
+        (REDIS_TLS, redis(&[("url", "rediss://h")]), "caSecretName names the Secret ca, which does not exist"),
+        (REDIS_TLS, tls(&[("ca.crt", "C")], &[("tls.crt", "C")]), "names the Secret cert, which has no key tls.key"),
+        (REDIS_TLS, tls(&[("ca.pem", "C")], &[]), "names the Secret ca, which has no key ca.crt"),
         (POSTGRES, nothing(), "spec.storage.postgres.external.secretName names the Secret db"),
         (POSTGRES, postgres(&[("other", "x")]), "no key uri"),
         (POSTGRES, postgres(&[("uri", "mysql://h")]), "write postgres://"),

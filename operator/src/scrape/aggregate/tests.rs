@@ -5,7 +5,7 @@ fn pod(name: &str, stage: Stage, connections: Option<u64>) -> Asked {
         name: name.to_owned(),
         uid: format!("uid-{name}"),
         stage,
-        figures: connections.map(|connections| PodFigures { connections, documents: 1 }),
+        figures: connections.map(|connections| PodFigures { connections, documents: 1, ..PodFigures::default() }),
     }
 }
 
@@ -42,6 +42,27 @@ fn pods_count_by_what_they_say_and_silent_ones_by_what_they_may_have() {
             pods.iter().enumerate().map(|(n, (stage, said))| pod(&n.to_string(), *stage, *said)).collect();
         assert_eq!(connections(aggregate(Instant::now(), &asked, &mut Memory::new(), 150)), *expected, "{what}");
     }
+}
+
+#[test]
+fn those_without_a_database_are_counted_among_those_that_answer_and_have_started() {
+    let without = |name: &str, stage| {
+        let figures = PodFigures { connections: 1, documents: 1, without_log: false, without_store: true };
+        Asked { figures: Some(figures), ..pod(name, stage, None) }
+    };
+    let mut memory = Memory::new();
+    let now = Instant::now();
+    let asked = [
+        without("a", Stage::Started),
+        without("b", Stage::Starting),
+        pod("c", Stage::Started, Some(1)),
+        without("d", Stage::Started),
+    ];
+    let totals = aggregate(now, &asked, &mut memory, 150).unwrap();
+    assert_eq!((totals.asked, totals.without_store, totals.without_log), (3, 2, 0));
+    let silent = [pod("a", Stage::Started, None), pod("c", Stage::Started, Some(1))];
+    let totals = aggregate(now, &silent, &mut memory, 150).unwrap();
+    assert_eq!((totals.asked, totals.without_store), (1, 0), "what was said before says nothing about now");
 }
 
 #[test]
