@@ -75,6 +75,11 @@ impl PostgresStore {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // Without these two the pool has no task that looks after idle connections. That task counts them while others take
+            // and give back, the count may be below 0 for a moment, and then the task turns 2^64 times on a core of its own
+            // (sqlx 0.9.0, seen). A connection is asked whether it lives before it is used, so none needs to be replaced.
+            .idle_timeout(None)
+            .max_lifetime(None)
             .connect_lazy_with(options);
         let migrated = Arc::<AtomicBool>::default();
         let migration = tokio::spawn(migrate(pool.clone(), migrated.clone()));
