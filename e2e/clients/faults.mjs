@@ -1,19 +1,24 @@
 // People write while something breaks; afterwards every acknowledged edit is looked for.
 //
-//   node faults.mjs --urls ws://A/yjs,ws://B/yjs [--kept 3] [--left 3] [--rate 10] [--trace friendsforever]
-//     [--deadline 90]
+//   node faults.mjs --urls ws://A/yjs,ws://B/yjs [--kept 3] [--left 3] [--rate 10] [--deletes 4]
+//     [--trace friendsforever] [--prefix NAME] [--deadline 90]
 //
 // Three authors in each of --kept documents, in the first of which two write a recorded session, and two in each of
-// --left documents; each makes --rate edits a second. Prints a "status" line each second. Commands on standard input:
+// --left documents; each makes --rate edits a second, and every edit of number --deletes also deletes something. The
+// documents' names begin with --prefix. Prints a "status" line each second. Commands on standard input:
 //
 //   vanish        the last author of each kept document, and all authors of the documents left, are gone without a word
+//   rest / write  nobody writes any more; everybody writes again. Prints "rested", "writing"
+//   reconnect     everybody leaves and comes back; prints "reconnected"
 //   slow / read   somebody who takes nothing joins the first document, in which 16 MiB are written; and reads on
 //   attack N      N bad messages are sent to the first document; prints "attacked"
-//   settle URLS   the writing ends; waits until everybody in a document has the same, all is acknowledged, and readers at
+//   settle URLS [SECONDS]
+//                 the writing ends; waits until everybody in a document has the same, all is acknowledged, and readers at
 //                 each of URLS see that and nobody who is gone; then all leave; prints "settled"
-//   cold URL      reads every document again and compares; prints "cold"; the program ends
+//   cold URL      reads every document again and compares with what it was when they were settled, if they were; prints
+//                 "cold"; the program ends
 //
-// What has not come to pass --deadline seconds after "settle" or "cold" is counted, not waited for.
+// What has not come to pass SECONDS or --deadline seconds after "settle" or "cold" is counted, not waited for.
 
 import { setMaxListeners } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -33,7 +38,16 @@ const TRANSACTIONS = 6000
 const HEARS_WITHIN = 5
 
 async function main() {
-  const given = options({ urls: undefined, kept: 3, left: 3, rate: 10, trace: 'friendsforever', deadline: 90 })
+  const given = options({
+    urls: undefined,
+    kept: 3,
+    left: 3,
+    rate: 10,
+    deletes: 4,
+    trace: 'friendsforever',
+    prefix: '',
+    deadline: 90,
+  })
   // Every y-websocket client listens for the end of the process.
   setMaxListeners(0, process)
   const crowd = new Crowd(given)
@@ -41,15 +55,18 @@ async function main() {
   const timer = setInterval(() => crowd.status(), 1000)
   const commands = {
     vanish: () => crowd.vanish(),
+    rest: () => crowd.rest(),
+    write: () => crowd.write(),
+    reconnect: () => crowd.reconnect(),
     slow: () => crowd.slow(),
     read: () => crowd.read(),
     attack: (count) => crowd.attack(Number(count)),
-    settle: (urls) => crowd.settle(urls.split(',')),
+    settle: (urls, seconds) => crowd.settle(urls.split(','), seconds),
     cold: (url) => crowd.cold(url),
   }
   for await (const line of createInterface({ input: process.stdin })) {
-    const [command, argument] = line.trim().split(' ')
-    await commands[command](argument)
+    const [command, ...words] = line.trim().split(' ')
+    await commands[command](...words)
     if (command === 'cold') break
   }
   clearInterval(timer)
@@ -80,7 +97,7 @@ class Page {
 }
 
 class Crowd {
-  constructor({ urls, kept, left, rate, trace, deadline }) {
+  constructor({ urls, kept, left, rate, deletes, trace, prefix, deadline }) {
     this.urls = urls.split(',')
     this.rate = rate
     this.seconds = deadline
@@ -91,11 +108,11 @@ class Crowd {
     }
     const page = (name, isKept, sources) =>
       new Page(
-        name,
+        prefix + name,
         isKept,
-        sources.map((source) => author(name, source)),
+        sources.map((source) => author(prefix + name, source)),
       )
-    const words = (count) => Array.from({ length: count }, (_, i) => new Words(`w${i}`))
+    const words = (count) => Array.from({ length: count }, (_, i) => new Words(`w${i}`, deletes))
     this.pages = [
       ...Array.from({ length: kept }, (_, i) =>
         page(`kept-${i}`, true, i === 0 ? [...recorded(trace), ...words(1)] : words(3)),
@@ -111,7 +128,23 @@ class Crowd {
   async arrive() {
     const deadline = new Deadline(this.seconds)
     await Promise.all(this.#authors.map(({ connection }) => connection.ready(deadline)))
+    this.write()
+  }
+
+  write() {
     this.#authors.forEach((author) => author.write(this.rate))
+    report('writing', this.#counts())
+  }
+
+  rest() {
+    this.#authors.forEach((author) => author.stop())
+    report('rested', this.#counts())
+  }
+
+  async reconnect() {
+    const deadline = new Deadline(this.seconds)
+    await Promise.all(this.#authors.map(({ connection }) => connection.again(deadline)))
+    report('reconnected', this.#counts())
   }
 
   status() {
@@ -167,8 +200,8 @@ class Crowd {
     report('attacked', await attack(this.urls[0], this.pages[0].name, count, new Deadline(20)))
   }
 
-  async settle(urls) {
-    const deadline = new Deadline(this.seconds)
+  async settle(urls, seconds = this.seconds) {
+    const deadline = new Deadline(Number(seconds))
     this.#authors.forEach((author) => author.stop())
     const results = await Promise.all(this.pages.map((page) => settlePage(page, urls, deadline)))
     report('settled', { ...this.#counts(), ...totals(results) })
@@ -180,10 +213,11 @@ class Crowd {
     const results = await Promise.all(
       this.pages.map(async (page) => {
         const { doc, present } = await look(url, page, deadline)
-        return { lost: page.lost(doc), divergent: digest(doc) === page.last ? 0 : 1, ghosts: present.length, unseen: 0 }
+        const same = page.last === null || digest(doc) === page.last
+        return { lost: page.lost(doc), divergent: same ? 0 : 1, ghosts: present.length, unseen: 0 }
       }),
     )
-    report('cold', totals(results))
+    report('cold', { ...this.#counts(), ...totals(results) })
   }
 }
 
@@ -220,8 +254,8 @@ async function look(url, page, deadline) {
   const here = new Set(page.here.map(({ connection }) => connection.doc.clientID))
   const present = () => [...awareness.getStates().keys()]
   const unseen = () => [...here].filter((client) => !awareness.getStates().has(client)).length
-  // What is not there then is counted.
-  await reader.ready(deadline).catch(() => {})
+  // What is not there then is counted. The last look of those that have found something needs time as well.
+  await reader.ready(new Deadline(Math.max(deadline.left / 1000, HEARS_WITHIN))).catch(() => {})
   await new Deadline(HEARS_WITHIN).poll('who is present', () => unseen() === 0, 20).catch(() => {})
   const doc = new Y.Doc()
   Y.applyUpdate(doc, Y.encodeStateAsUpdate(reader.doc))

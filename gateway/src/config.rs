@@ -13,6 +13,7 @@ use crate::history::policy::Policy;
 use crate::memory;
 use crate::room::{Durability, Limits};
 use crate::shard::Patience;
+use crate::without;
 
 /// Which parts of the gateway run in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -138,7 +139,7 @@ impl TryFrom<Args> for Config {
                     cli::Durability::Log => Durability::Log,
                     cli::Durability::Database => Durability::Database,
                 },
-                without: None,
+                without: without::rule()?,
             },
             sweep_every: args.sweep_every,
             max_connections: args.max_connections,

@@ -9,6 +9,7 @@
 //! - `http`, `web`, `admin`: the two ports
 //! - `server`, `drain`: the gateway's start and its end
 //! - `cli`, `config`, `metrics`
+//! - `without`: what a scenario takes out of a debug build
 
 pub mod admin;
 pub mod api;
@@ -28,3 +29,4 @@ pub mod shard;
 pub mod store;
 pub mod transfer;
 pub mod web;
+mod without;

@@ -84,6 +84,9 @@ pub async fn run(config: Config) -> Result<Running> {
     let admin_listener = listen(config.admin_listen).with_context(|| busy("--admin-listen", config.admin_listen))?;
     let (public_addr, admin_addr) = (public_listener.local_addr()?, admin_listener.local_addr()?);
 
+    if let Some(rule) = config.limits.without {
+        tracing::warn!(?rule, "a rule of the log protocol is taken out, so edits may be lost; this is for tests alone");
+    }
     let memory = Arc::new(Memory::new(config.max_memory_bytes));
     let mut tasks = JoinSet::new();
     tasks.spawn(memory.clone().watch(metrics.clone()));

@@ -44,12 +44,12 @@ export class Author {
   }
 }
 
-/** Short words at random places; every fourth edit also deletes something. */
+/** Short words at random places; every edit of number `deletes`, unless that is 0, also deletes something. */
 export class Words {
   #count = 0
 
-  constructor(name) {
-    this.name = name
+  constructor(name, deletes = 4) {
+    Object.assign(this, { name, deletes })
   }
 
   edit(doc, origin) {
@@ -57,7 +57,7 @@ export class Words {
     const place = () => Math.floor(Math.random() * (text.length + 1))
     this.#count += 1
     doc.transact(() => {
-      if (this.#count % 4 === 0 && text.length > 2) text.delete(Math.min(place(), text.length - 2), 2)
+      if (this.#count % this.deletes === 0 && text.length > 2) text.delete(Math.min(place(), text.length - 2), 2)
       text.insert(place(), `${this.name}.${this.#count} `)
     }, origin)
   }

@@ -72,6 +72,13 @@ export class Connection {
     )
   }
 
+  /** Leaves and comes back; waits until it is synced again. */
+  async again(deadline) {
+    this.provider.disconnect()
+    this.provider.connect()
+    await this.ready(deadline)
+  }
+
   /** Waits until the text is `expected`. */
   reads(expected, deadline) {
     return deadline.until(

@@ -19,10 +19,12 @@ use tokio::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 static MACHINE: RwLock<()> = RwLock::const_new(());
 static VOLUMES: Mutex<()> = Mutex::const_new(());
 
-const NAME: &str = "docs";
+pub(crate) const NAME: &str = "docs";
 pub(crate) const GATEWAYS: usize = 3;
 /// Clients that have nothing to wait for have this many edits acknowledged in some seconds.
 const WARM: u64 = 500;
+/// As soon as there is something to lose.
+const FEW: u64 = 20;
 
 /// What a scenario breaks, and so with whom it can run side by side.
 pub(crate) enum Breaks {
@@ -37,11 +39,13 @@ enum Turn {
 
 /// A scenario that runs: gateways, and people who write.
 pub(crate) struct Fault {
-    name: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) namespace: Namespace,
     pub(crate) cluster: EditorCluster,
+    /// How many there are, if the scenario does not change that.
+    pub(crate) gateways: usize,
     pub(crate) people: ClientProgram,
-    started: Instant,
+    pub(crate) started: Instant,
     _turn: Turn,
 }
 
@@ -80,28 +84,32 @@ impl Fault {
         manifest: &str,
         prepare: impl AsyncFnOnce(&Namespace) -> Result<()>,
     ) -> Result<Self> {
-        let turn = match breaks {
-            Breaks::ItsNamespace => Turn::Shared { _guard: MACHINE.read().await },
-            Breaks::TheCluster => Turn::Alone { _guard: MACHINE.write().await },
-        };
-        let started = Instant::now();
-        let namespace = Namespace::create(&name.replacen("fault_", "f-", 1).replace('_', "-")).await?;
-        {
-            // There are more scenarios than volumes.
-            let _one_at_a_time = VOLUMES.lock().await;
-            volumes::recycle(&Cluster::current()?).await?;
-        }
-        prepare(&namespace).await?;
-        namespace.apply(manifest).await?;
-        let cluster = EditorCluster::new(&namespace.name, NAME);
-        cluster.ready().await?;
+        let Ground { namespace, cluster, started, turn } = Ground::make(name, breaks, manifest, prepare).await?;
         cluster.settled_at(GATEWAYS, Duration::from_secs(90)).await?;
         let urls = urls(cluster.node_ports().await?);
-        let mut people = ClientProgram::start("faults.mjs", &["--urls", &urls])?;
-        people
-            .line("edits acknowledged", Duration::from_secs(60), |it| it["acknowledged"].as_u64() > Some(WARM))
-            .await?;
-        Ok(Self { name, namespace, cluster, people, started, _turn: turn })
+        let people = people(&["--urls", &urls], WARM).await?;
+        Ok(Self { name, namespace, cluster, gateways: GATEWAYS, people, started, _turn: turn })
+    }
+
+    /// On so many gateways as `manifest` says, with people as `words` say. They go to the gateways themselves, one after
+    /// the other, so that two authors of a document are on two gateways if there are two.
+    pub(crate) async fn begin_small(
+        name: &'static str,
+        manifest: &str,
+        gateways: usize,
+        words: &[&str],
+    ) -> Result<Self> {
+        let prepare = async |_: &Namespace| Ok(());
+        let ground = Ground::make(name, Breaks::ItsNamespace, manifest, prepare).await?;
+        let Ground { namespace, cluster, started, turn } = ground;
+        let people = people_of(&cluster, gateways, words).await?;
+        Ok(Self { name, namespace, cluster, gateways, people, started, _turn: turn })
+    }
+
+    /// Other people come, as `words` say.
+    pub(crate) async fn begin_again(&mut self, words: &[&str]) -> Result<()> {
+        self.people = people_of(&self.cluster, self.gateways, words).await?;
+        Ok(())
     }
 
     /// The gateway that holds the most connections.
@@ -152,8 +160,13 @@ impl Fault {
     /// Some of the people are gone from now on, for good and without a word: what was acknowledged to them is nowhere
     /// but on the servers.
     pub(crate) async fn vanish(&mut self) -> Result<()> {
-        self.people.say("vanish").await?;
-        self.people.line("vanished", Duration::from_secs(10), |it| it["event"] == "vanished").await?;
+        self.tell("vanish", "vanished").await
+    }
+
+    /// Tells the people `command` and waits until they say `done`. What they said before that is passed over.
+    pub(crate) async fn tell(&mut self, command: &str, done: &str) -> Result<()> {
+        self.people.say(command).await?;
+        self.people.line(done, Duration::from_secs(30), |it| it["event"] == done).await?;
         Ok(())
     }
 
@@ -167,9 +180,10 @@ impl Fault {
         Ok(())
     }
 
-    /// The reckoning with three gateways.
+    /// The reckoning with as many gateways as there were.
     pub(crate) async fn end(self, moved: Moved) -> Result<()> {
-        self.end_with(GATEWAYS, moved).await
+        let gateways = self.gateways;
+        self.end_with(gateways, moved).await
     }
 
     /// Waits until all is well again, compares what everybody sees, takes everybody away, empties Redis, and compares
@@ -177,23 +191,8 @@ impl Fault {
     pub(crate) async fn end_with(mut self, gateways: usize, moved: Moved) -> Result<()> {
         self.cluster.ready().await?;
         let pods = self.cluster.settled_at(gateways, Duration::from_secs(120)).await?;
-        let addresses = urls(pods.iter().map(|pod| format!("{}:8080", pod.ip)).collect());
-        self.people.say(&format!("settle {addresses}")).await?;
-        let settled = self.people.line("settled", Duration::from_secs(150), |it| it["event"] == "settled").await?;
-
-        until("every room closed, and so written to the database", Duration::from_secs(60), || async {
-            for pod in &pods {
-                let open = gauge(pod, "editorcluster_documents").await?;
-                ensure!(open == 0.0, "{} has {open} documents open", pod.name);
-            }
-            Ok(Some(()))
-        })
-        .await?;
-        let flushed = self.redis_cli(&self.redis_primary().await?, &["flushall"]).await?;
-        ensure!(flushed.starts_with("OK"), "Redis is not empty, so what is read next may be from there: {flushed}");
-        let first = addresses.split(',').next().context("no gateway")?;
-        self.people.say(&format!("cold {first}")).await?;
-        let cold = self.people.line("cold", Duration::from_secs(120), |it| it["event"] == "cold").await?;
+        let settled = self.settle(&pods, "").await?;
+        let cold = self.read_from_the_database(&pods).await?;
 
         let sum = |name: &str| count(&settled, name) + count(&cold, name);
         let line = format!(
@@ -218,6 +217,30 @@ impl Fault {
         Ok(())
     }
 
+    /// What everybody sees in the end, and new readers at each of `pods`; then everybody leaves. `seconds`: for how long
+    /// that may take, if not as long as the people think.
+    pub(crate) async fn settle(&mut self, pods: &[GatewayPod], seconds: &str) -> Result<Value> {
+        self.people.say(&format!("settle {} {seconds}", pod_urls(pods))).await?;
+        self.people.line("settled", Duration::from_secs(150), |it| it["event"] == "settled").await
+    }
+
+    /// Once nobody has a document open, Redis is emptied, and every document read again.
+    pub(crate) async fn read_from_the_database(&mut self, pods: &[GatewayPod]) -> Result<Value> {
+        until("every room closed, and so written to the database", Duration::from_secs(60), || async {
+            for pod in pods {
+                let open = gauge(pod, "editorcluster_documents").await?;
+                ensure!(open == 0.0, "{} has {open} documents open", pod.name);
+            }
+            Ok(Some(()))
+        })
+        .await?;
+        let flushed = self.redis_cli(&self.redis_primary().await?, &["flushall"]).await?;
+        ensure!(flushed.starts_with("OK"), "Redis is not empty, so what is read next may be from there: {flushed}");
+        let first = pod_urls(pods.get(..1).context("no gateway")?);
+        self.people.say(&format!("cold {first}")).await?;
+        self.people.line("cold", Duration::from_secs(120), |it| it["event"] == "cold").await
+    }
+
     /// The container that was killed runs again and is Ready.
     pub(crate) async fn restarted(&self, pod: &str) -> Result<()> {
         until(&format!("{pod} started again and Ready"), Duration::from_secs(120), || async {
@@ -229,7 +252,59 @@ impl Fault {
     }
 }
 
-fn count(line: &Value, name: &str) -> u64 {
+/// A scenario's namespace and EditorCluster, and its turn on the machine.
+struct Ground {
+    namespace: Namespace,
+    cluster: EditorCluster,
+    started: Instant,
+    turn: Turn,
+}
+
+impl Ground {
+    async fn make(
+        name: &str,
+        breaks: Breaks,
+        manifest: &str,
+        prepare: impl AsyncFnOnce(&Namespace) -> Result<()>,
+    ) -> Result<Self> {
+        let turn = match breaks {
+            Breaks::ItsNamespace => Turn::Shared { _guard: MACHINE.read().await },
+            Breaks::TheCluster => Turn::Alone { _guard: MACHINE.write().await },
+        };
+        let started = Instant::now();
+        let namespace = Namespace::create(&name.replacen("fault_", "f-", 1).replace('_', "-")).await?;
+        {
+            // There are more scenarios than volumes.
+            let _one_at_a_time = VOLUMES.lock().await;
+            volumes::recycle(&Cluster::current()?).await?;
+        }
+        prepare(&namespace).await?;
+        namespace.apply(manifest).await?;
+        let cluster = EditorCluster::new(&namespace.name, NAME);
+        cluster.ready().await?;
+        Ok(Self { namespace, cluster, started, turn })
+    }
+}
+
+/// People who write as `words` say, of whose edits so many are acknowledged.
+async fn people(words: &[&str], acknowledged: u64) -> Result<ClientProgram> {
+    let mut people = ClientProgram::start("faults.mjs", words)?;
+    people
+        .line("edits acknowledged", Duration::from_secs(60), |it| it["acknowledged"].as_u64() > Some(acknowledged))
+        .await?;
+    Ok(people)
+}
+
+async fn people_of(cluster: &EditorCluster, gateways: usize, words: &[&str]) -> Result<ClientProgram> {
+    let urls = pod_urls(&cluster.settled_at(gateways, Duration::from_secs(90)).await?);
+    people(&[&["--urls", &urls], words].concat(), FEW).await
+}
+
+fn pod_urls(pods: &[GatewayPod]) -> String {
+    urls(pods.iter().map(|pod| format!("{}:8080", pod.ip)).collect())
+}
+
+pub(crate) fn count(line: &Value, name: &str) -> u64 {
     line[name].as_u64().unwrap_or_default()
 }
 

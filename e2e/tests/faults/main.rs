@@ -8,4 +8,6 @@ mod control;
 mod disk;
 mod gateways;
 mod load;
+mod mutations;
+mod scenes;
 mod stores;

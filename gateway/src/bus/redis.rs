@@ -9,6 +9,7 @@
 //! - `source`, `address`: where the server is: the URL, its file, the certificates
 //! - `sentinel`: which server is the primary now
 //! - `cluster`: which server has a document
+//! - `functions`: the log's functions
 //! - `link`: the connection
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply
 
 mod address;
 mod cluster;
+mod functions;
 mod link;
 mod names;
 mod sentinel;

@@ -1,7 +1,8 @@
 //! The rules of the log protocol, by name.
 //!
 //! Each is there because something was lost or differed without it (`docs/log.md`, "Why each rule is there"). Tests
-//! take one out, in the room or in their simulated world, and show that the simulation notices.
+//! take one out, in the room or in their simulated world, and show that the simulation notices. Scenarios do so with
+//! five of them on a cluster.
 
 /// One rule. `Limits::without` takes it out of a room, where the room is what keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,12 +21,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::cluster::{self, Cluster};
+use super::functions;
 use super::names::{self, Names};
 use super::sentinel::{self, Server};
 use super::source::{Loaded, RedisSource};
 use super::wire::{self, Notice};
 use crate::bus::{BusError, Event, Events};
 use crate::room::log::{Entry, Position};
+use crate::without;
 
 /// After this long without an answer the connection is given up.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -37,8 +39,6 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 /// from them, and not from us, calls itself the primary for ever.
 const ASK_EVERY: Duration = Duration::from_secs(10);
 const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
-
-const FUNCTIONS: &str = include_str!("functions.lua");
 
 /// The connection of one generation, or those to all primaries of a cluster.
 #[derive(Clone)]
@@ -135,8 +135,10 @@ impl Live {
 }
 
 async fn load_functions(connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    // What the rule's name is was checked at the start.
+    let library = functions::library(without::rule().ok().flatten());
     let mut load = redis::cmd("FUNCTION");
-    load.arg("LOAD").arg("REPLACE").arg(FUNCTIONS);
+    load.arg("LOAD").arg("REPLACE").arg(&*library);
     load.query_async::<Value>(connection).await.map(drop)
 }
 
