@@ -9,7 +9,8 @@
 //! - `source`, `address`: where the server is: the URL, its file, the certificates
 //! - `sentinel`: which server is the primary now
 //! - `cluster`: which server has a document
-//! - `link`: the connection
+//! - `link`: the connection, kept up
+//! - `connect`, `live`, `watch`: one connection: how it is made, calls on it, when it is no good any more
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redis::{FromRedisValue, Value};
 
-use self::link::{CallError, Link};
+use self::link::Link;
+use self::live::CallError;
 use self::names::Names;
 pub use self::source::{RedisSource, RedisUrl};
 use super::{Bus, BusError, Cursor, Events, Page, Result};
@@ -25,10 +27,13 @@ use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply
 
 mod address;
 mod cluster;
+mod connect;
 mod link;
+mod live;
 mod names;
 mod sentinel;
 mod source;
+mod watch;
 mod wire;
 
 /// How long a log stays after all of it is in the database.
