@@ -21,7 +21,7 @@ use crate::{cores, floor};
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// S1 to S9, H1, SOAK; without, all of them but SOAK, which needs minutes.
+    /// S1 to S9, H1, GROW, SOAK; without, all of them but SOAK, which needs minutes.
     scenarios: Vec<String>,
     /// Also Hocuspocus with its Redis extension and Socket.IO with its Redis adapter, one after the other.
     #[arg(long)]
@@ -61,7 +61,7 @@ pub fn run() -> Result<usize> {
     let arguments = Arguments::parse();
     let known = |name: &String| scenario::ALL.iter().any(|(known, _)| known == name);
     if let Some(unknown) = arguments.scenarios.iter().find(|name| !known(name)) {
-        anyhow::bail!("there is no scenario {unknown}; there are S1 to S9, H1 and SOAK");
+        anyhow::bail!("there is no scenario {unknown}; there are S1 to S9, H1, GROW and SOAK");
     }
     cores::stay_on(cores::LOAD)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;

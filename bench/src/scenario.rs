@@ -12,6 +12,7 @@ mod connect;
 mod crowd;
 mod documents;
 mod fanout;
+mod growth;
 mod hostile;
 mod idle;
 mod presence;
@@ -38,6 +39,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("S8", "1,000 open documents of the automerge-paper trace's size"),
     ("S9", "150,000 connections over several processes"),
     ("H1", "100 documents x 10 clients x 1 update/s, alone and beside each attack"),
+    ("GROW", "S1's deliveries with 10, 100 and 1,000 clients a document, and with 10 on two shards"),
     ("SOAK", "70 % of a core, people coming and going, for --seconds: memory"),
 ];
 
@@ -54,6 +56,7 @@ pub async fn run(name: &str, settings: &Settings, report: &mut Report) -> Result
         "S8" => documents::run(settings, report).await,
         "S9" => crowd::run(settings, report).await,
         "H1" => hostile::run(settings, report).await,
+        "GROW" => growth::run(settings, report).await,
         "SOAK" => soak::run(settings, report).await,
         _ => anyhow::bail!("there is no scenario {name}"),
     }

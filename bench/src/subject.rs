@@ -45,6 +45,8 @@ impl Kind {
 pub enum Joined {
     /// One instance; the gateway with its embedded storage.
     Alone,
+    /// As `Alone`, with so many shards on as many cores.
+    Sharded(usize),
     /// So many, over Redis; the gateways also with Postgres.
     OverRedis(usize),
 }
@@ -52,6 +54,7 @@ pub enum Joined {
 /// Running servers. They end with it.
 pub struct Subject {
     pub kind: Kind,
+    shards: usize,
     instances: Vec<Instance>,
     redis: Option<Redis>,
     postgres: Option<Postgres>,
@@ -69,15 +72,19 @@ fn repository() -> PathBuf {
 
 impl Subject {
     pub fn start(kind: Kind, joined: Joined) -> Result<Self> {
+        let shards = if let Joined::Sharded(shards) = joined { shards } else { 1 };
         let (count, redis, postgres) = match joined {
-            Joined::Alone => (1, None, None),
+            Joined::Alone | Joined::Sharded(_) => (1, None, None),
             Joined::OverRedis(count) => {
                 let postgres = if kind == Kind::Gateway { Some(Postgres::start()?) } else { None };
                 (count, Some(Redis::start_in_memory()?), postgres)
             }
         };
-        let instances = (0..count).map(|_| Instance::start(kind, redis.as_ref(), postgres.as_ref()));
-        Ok(Self { kind, instances: instances.collect::<Result<_>>()?, redis, postgres })
+        let instances = (0..count).map(|_| {
+            let data = tempfile::Builder::new().prefix("ec-bench-").tempdir()?;
+            Instance::start(kind, shards, redis.as_ref(), postgres.as_ref(), data)
+        });
+        Ok(Self { kind, shards, instances: instances.collect::<Result<_>>()?, redis, postgres })
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {
@@ -114,25 +121,27 @@ impl Subject {
         }
         for instance in &mut self.instances {
             let data = std::mem::replace(&mut instance.data, tempfile::tempdir()?);
-            *instance = Instance::spawn(self.kind, self.redis.as_ref(), self.postgres.as_ref(), data)?;
+            *instance = Instance::start(self.kind, self.shards, self.redis.as_ref(), self.postgres.as_ref(), data)?;
         }
         Ok(())
     }
 }
 
 impl Instance {
-    fn start(kind: Kind, redis: Option<&Redis>, postgres: Option<&Postgres>) -> Result<Self> {
-        Self::spawn(kind, redis, postgres, tempfile::Builder::new().prefix("ec-bench-").tempdir()?)
-    }
-
-    fn spawn(kind: Kind, redis: Option<&Redis>, postgres: Option<&Postgres>, data: TempDir) -> Result<Self> {
+    fn start(
+        kind: Kind,
+        shards: usize,
+        redis: Option<&Redis>,
+        postgres: Option<&Postgres>,
+        data: TempDir,
+    ) -> Result<Self> {
         let port = free_port()?;
         let mut command = Command::new("taskset");
-        command.args(["--cpu-list", &cores::SUBJECT.to_string()]);
+        command.args(["--cpu-list", &format!("{}-{}", cores::SUBJECT, cores::SUBJECT + shards - 1)]);
         match kind {
             Kind::Gateway => {
                 command.arg(repository().join("target/release/gateway"));
-                command.args(["--shards", "1", "--web", "false", "--log-level", "error"]);
+                command.args(["--shards", &shards.to_string(), "--web", "false", "--log-level", "error"]);
                 command.arg("--listen").arg(format!("127.0.0.1:{port}"));
                 command.arg("--admin-listen").arg(format!("127.0.0.1:{}", free_port()?));
                 command.args(["--settle", "0s", "--drain-window", "1s", "--data-dir"]).arg(data.path());

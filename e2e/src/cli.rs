@@ -38,7 +38,7 @@ enum Command {
     /// Measures the gateway on release builds: a table, and JSON lines in target/bench. Fails when a figure misses its
     /// target.
     Bench {
-        /// S1 to S9, H1, SOAK; without, all of them but SOAK, which needs minutes.
+        /// S1 to S9, H1, GROW, SOAK; without, all of them but SOAK, which needs minutes.
         scenarios: Vec<String>,
         /// Also Hocuspocus and Socket.IO, in the same run under the same load.
         #[arg(long)]

@@ -1,5 +1,7 @@
 //! S1 to S4: edits that go to everybody else in their document.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -7,21 +9,24 @@ use hdrhistogram::Histogram;
 
 use super::{Settings, shape};
 use crate::crowd::Crowd;
+use crate::ledger::Ledger;
 use crate::report::{Figure, Report};
 use crate::subject::{Joined, Kind, Subject};
 
 pub(super) struct Load {
-    name: &'static str,
-    documents: usize,
-    clients: usize,
-    writers: usize,
+    pub(super) name: &'static str,
+    pub(super) documents: usize,
+    /// Of each document.
+    pub(super) clients: usize,
+    /// Of each document.
+    pub(super) writers: usize,
     /// Edits a second and writer.
-    rate: f64,
-    joined: Joined,
+    pub(super) rate: f64,
+    pub(super) joined: Joined,
     /// Floors for one delivery.
-    target: f64,
+    pub(super) target: f64,
     /// Milliseconds at the 99th percentile.
-    p99: Option<f64>,
+    pub(super) p99: Option<f64>,
 }
 
 pub(super) const S1: Load = Load {
@@ -47,7 +52,22 @@ pub(super) async fn run(load: &Load, settings: &Settings, report: &mut Report) -
     Ok(())
 }
 
-async fn measure(load: &Load, kind: Kind, length: Duration, report: &mut Report) -> Result<()> {
+/// What a load has cost, and its account.
+pub(super) struct Observed {
+    pub(super) cpu: Duration,
+    pub(super) lost: u64,
+    pub(super) ledger: Rc<RefCell<Ledger>>,
+}
+
+impl Observed {
+    /// CPU time of one delivery, in microseconds.
+    pub(super) fn each(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.ledger.borrow().deliveries as f64
+    }
+}
+
+/// Starts the subject, gathers the clients and lets them write, after a warm-up.
+pub(super) async fn observe(load: &Load, kind: Kind, length: Duration) -> Result<Observed> {
     let subject = Subject::start(kind, load.joined)?;
     let crowd = Crowd::gather(shape(&subject, load.documents, load.clients)).await?;
     crowd.write(load.writers, load.rate, WARM_UP, false).await?;
@@ -57,15 +77,17 @@ async fn measure(load: &Load, kind: Kind, length: Duration, report: &mut Report)
     let before = subject.cpu_time()?;
     crowd.write(load.writers, load.rate, length, false).await?;
     let lost = crowd.settle().await;
-    let cpu = subject.cpu_time()? - before;
+    Ok(Observed { cpu: subject.cpu_time()? - before, lost, ledger: crowd.ledger.clone() })
+}
 
-    let ledger = crowd.ledger.borrow();
+async fn measure(load: &Load, kind: Kind, length: Duration, report: &mut Report) -> Result<()> {
+    let observed = observe(load, kind, length).await?;
+    let (lost, ledger) = (observed.lost, observed.ledger.borrow());
     let milliseconds = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
     let figure =
         |metric, value, unit| Figure::new(load.name, kind, metric, value, unit).account(lost, ledger.duplicated);
-    let each = cpu.as_secs_f64() * 1e6 / ledger.deliveries as f64;
-    report.cpu(figure("cpu_us_per_delivery", each, "us").target(load.target))?;
-    report.figure(figure("core_used", cpu.as_secs_f64() / length.as_secs_f64() * 100.0, "%"))?;
+    report.cpu(figure("cpu_us_per_delivery", observed.each(), "us").target(load.target))?;
+    report.figure(figure("core_used", observed.cpu.as_secs_f64() / length.as_secs_f64() * 100.0, "%"))?;
     report.figure(figure("latency_p50", milliseconds(&ledger.latency, 0.5), "ms"))?;
     let p99 = figure("latency_p99", milliseconds(&ledger.latency, 0.99), "ms");
     report.figure(match load.p99 {

@@ -5,7 +5,7 @@
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
-use gateway::protocol::yjs::update::{check, check_state_vector, insertions};
+use gateway::protocol::yjs::update::{check, check_state_vector, insertions, outline};
 use gateway::room::document::{Document, merge};
 use libfuzzer_sys::fuzz_target;
 use yrs::updates::decoder::Decode as _;
@@ -29,7 +29,7 @@ fn vector(bytes: &[u8]) {
 fn one(bytes: &[u8]) {
     if check(bytes).is_ok() {
         assert!(Update::decode_v1(bytes).is_ok());
-        assert!(insertions(bytes).is_ok());
+        assert!(insertions(bytes).is_ok() && outline(bytes).is_ok());
         panics::let_yrs(|| kept(&[Bytes::copy_from_slice(bytes)]));
     }
 }

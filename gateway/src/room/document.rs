@@ -34,7 +34,7 @@ pub fn validate(update: &[u8]) -> Result<(), Invalid> {
 #[derive(Debug, Default)]
 pub struct Document {
     state: Bytes,
-    /// The state's vector, once somebody has asked for it.
+    /// The state's vector; None while there is no state, or one that cannot be read.
     vector: Option<Bytes>,
     /// Some of the state waits for what is not there.
     gap: bool,
@@ -53,13 +53,12 @@ impl Document {
         if self.tail.len() <= TAIL_UPDATES && self.tail_bytes <= TAIL_BYTES { Ok(()) } else { self.compact() }
     }
 
-    /// Takes the database's row in. Into an empty document it goes as it is: this code has encoded it, and building a
-    /// `Doc` to encode it again is most of what opening a document would cost.
+    /// Takes the database's row in, a validated update. Into an empty document it goes as it is: this code has encoded it,
+    /// and building a `Doc` to encode it again is most of what opening a document would cost.
     ///
     /// # Errors
-    /// The row is not an update.
+    /// As `push`.
     pub fn load(&mut self, row: Bytes) -> Result<(), Invalid> {
-        validate(&row)?;
         if !self.state.is_empty() || !self.tail.is_empty() {
             return self.push(row);
         }
@@ -85,13 +84,7 @@ impl Document {
         if self.state.is_empty() {
             return Ok(Bytes::from_static(EMPTY_VECTOR));
         }
-        let vector = match self.vector.take() {
-            Some(vector) => vector,
-            None => {
-                guarded(|| yrs::encode_state_vector_from_update_v1(&self.state).map(Bytes::from).map_err(|_| Invalid))?
-            }
-        };
-        Ok(self.vector.insert(vector).clone())
+        self.vector.clone().ok_or(Invalid)
     }
 
     /// What a holder of `state_vector` lacks, with all deletions and all that is pending.
@@ -114,10 +107,11 @@ impl Document {
     }
 
     fn set_state(&mut self, state: Bytes) {
+        let outline = update::outline(&state).ok();
         // A state that cannot be read cannot be served either, whatever is said of its gaps.
-        self.gap = update::has_gap(&state).unwrap_or(false);
+        self.gap = outline.as_ref().is_some_and(|outline| outline.gap);
+        self.vector = outline.map(|outline| outline.vector.freeze());
         self.state = state;
-        self.vector = None;
     }
 
     /// Merges the tail into the state. Some bytes decode and yet do not apply; they must not block the document for
@@ -192,6 +186,8 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Invalid>) -> Result<T, Invalid> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
     use yrs::{GetString as _, Text as _};
 
@@ -270,6 +266,14 @@ mod tests {
                     (false, false) => missing.push(update),
                 }
             }
+            let vector = document.state_vector().unwrap();
+            let state = document.encode_state().unwrap();
+            let known = |vector: &[u8]| -> BTreeSet<(u64, u32)> {
+                let vector = StateVector::decode_v1(vector).unwrap();
+                vector.iter().map(|(client, clock)| (client.get(), *clock)).collect()
+            };
+            let of_yrs = yrs::encode_state_vector_from_update_v1(&state).unwrap();
+            prop_assert_eq!(known(&vector), known(&of_yrs));
             let difference = document.diff(&holder.state_vector().unwrap()).unwrap();
             holder.push(difference).unwrap();
             missing.into_iter().for_each(|update| holder.push(update.clone()).unwrap());
@@ -322,7 +326,9 @@ mod tests {
         document.push(updates[1].clone()).unwrap();
         document.load(updates[2].clone()).unwrap();
         assert_eq!(text_of(&document.encode_state().unwrap()), "xxx");
-        assert_eq!(Document::default().load(Bytes::from_static(&[9])), Err(Invalid));
+        let mut unreadable = Document::default();
+        unreadable.load(Bytes::from_static(&[9])).unwrap();
+        assert_eq!(unreadable.state_vector(), Err(Invalid));
     }
 
     #[test]
