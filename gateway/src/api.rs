@@ -53,6 +53,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/api/v1/documents/{document}/import", post(documents::import)),
         ("/api/v1/documents/{document}/versions", get(versions::list).post(versions::create)),
         ("/api/v1/documents/{document}/versions/{version}", get(versions::show)),
+        ("/api/v1/documents/{document}/versions/{version}/authors", get(versions::authorship)),
         ("/api/v1/documents/{document}/versions/{version}/diff/{other}", get(versions::diff)),
         ("/api/v1/documents/{document}/versions/{version}/restore", post(versions::restore)),
     ]

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use crate::room::log::{Position, Row};
 
 pub mod archive;
+pub(crate) mod checksum;
 pub mod postgres;
+pub(crate) mod row;
 pub mod sqlite;
 
 #[derive(Debug, thiserror::Error)]

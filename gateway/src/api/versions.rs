@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::documents::page;
 use super::problem::Problem;
 use super::{Answer, Api, path, query};
+use crate::history::authorship::runs;
 use crate::history::content::{Content, Unreadable, open, read};
 use crate::history::policy::{ClientId, clocks};
 use crate::history::portable::time;
@@ -181,6 +182,43 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Unreadable> +
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the content cannot be read: {error}")))
         }
     }
+}
+
+#[derive(Deserialize)]
+pub(super) struct AuthorshipQuery {
+    since: Option<String>,
+}
+
+/// Who wrote which words of a version, or of what it has and another has not.
+pub(super) async fn authorship(
+    State(api): State<Api>,
+    asked: Result<Path<(String, String)>, PathRejection>,
+    which: Result<Query<AuthorshipQuery>, QueryRejection>,
+) -> Answer<Json<Value>> {
+    let (document, version) = path(asked, |(document, _): &(String, String)| document)?;
+    let AuthorshipQuery { since } = query(which)?;
+    let (_, state) = api.state(&document, &version).await?;
+    let (_, earlier) = match &since {
+        Some(since) => api.state(&document, since).await?,
+        None => (None, Bytes::new()),
+    };
+    let runs = aside(move || runs(&open(&state)?, &open(&earlier)?)).await?;
+    let users = api.users(&document).await?;
+    let runs: Vec<_> = runs
+        .into_iter()
+        .map(|run| {
+            let user = users.get(&run.client).cloned().flatten();
+            json!({
+                "value": run.value,
+                "path": run.path,
+                "at": run.at,
+                "text": run.text,
+                "client": run.client,
+                "user": user,
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "version": version, "since": since, "runs": runs })))
 }
 
 pub(super) async fn diff(

@@ -10,7 +10,8 @@
 //! - `sentinel`: which server is the primary now
 //! - `cluster`: which server has a document
 //! - `functions`: the log's functions
-//! - `link`: the connection
+//! - `link`: the connection, kept up
+//! - `connect`, `live`, `watch`: one connection: how it is made, calls on it, when it is no good any more
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redis::{FromRedisValue, Value};
 
-use self::link::{CallError, Link};
+use self::link::Link;
+use self::live::CallError;
 use self::names::Names;
 pub use self::source::{RedisSource, RedisUrl};
 use super::{Bus, BusError, Cursor, Events, Page, Result};
@@ -26,11 +28,14 @@ use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply
 
 mod address;
 mod cluster;
+mod connect;
 mod functions;
 mod link;
+mod live;
 mod names;
 mod sentinel;
 mod source;
+mod watch;
 mod wire;
 
 /// How long a log stays after all of it is in the database.

@@ -3,16 +3,20 @@
 //! A Yjs update does not say of which type a top-level value is: that is up to whoever asks for it. So it is told from
 //! what it holds: text and formats make a text, nothing but XML nodes an XML fragment, anything else an array; and
 //! beside any of them there may be named entries, which are a map's or attributes.
+//!
+//! Nor does an update have to be one that Yjs made: any type may hold anything. Of the library only what ends whatever
+//! it meets is used.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use yrs::branch::{Branch, BranchPtr};
 use yrs::types::Attrs;
 use yrs::types::text::YChange;
 use yrs::updates::decoder::Decode as _;
 use yrs::{
-    Any, Array as _, ArrayRef, Doc, Map as _, MapRef, Out, ReadTxn, TextRef, Transact as _, Update, Xml as _,
-    XmlFragment as _, XmlOut,
+    Any, Array as _, ArrayRef, Doc, GetString as _, Map as _, MapRef, Out, ReadTxn, TextRef, Transact as _, Update,
+    XmlFragment, XmlOut,
 };
 
 /// Shared types nested deeper than this are refused. The library walks them by recursion, and so does this module.
@@ -24,6 +28,8 @@ pub enum Unreadable {
     Undecodable,
     #[error("the document's shared types are nested deeper than {MAX_DEPTH}; it can be exported, but not read")]
     TooDeep,
+    #[error("the document has too many texts and clients to tell whose words they are")]
+    TooManyAuthors,
 }
 
 /// A document's top-level values by name. Those that are empty are left out.
@@ -100,7 +106,7 @@ pub fn read(doc: &Doc) -> Result<Content, Unreadable> {
         let text = doc.get_or_insert_text(name.as_str());
         let array = doc.get_or_insert_array(name.as_str());
         let txn = doc.transact();
-        let root = Root { entries: entries(&map, &txn, 0)?, sequence: sequence(&text, &array, &txn)? };
+        let root = Root { entries: entries(map.as_ref(), &txn, 0)?, sequence: sequence(&text, &array, &txn)? };
         if root != Root::default() {
             content.0.insert(name, root);
         }
@@ -122,7 +128,7 @@ fn sequence<T: ReadTxn>(text: &TextRef, array: &ArrayRef, txn: &T) -> Result<Seq
     })
 }
 
-fn deeper(depth: usize) -> Result<usize, Unreadable> {
+pub(super) fn deeper(depth: usize) -> Result<usize, Unreadable> {
     if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(Unreadable::TooDeep) }
 }
 
@@ -131,18 +137,20 @@ fn node<T: ReadTxn>(out: Out, txn: &T, depth: usize) -> Result<Node, Unreadable>
     Ok(match out {
         Out::Any(value) => Node::Value(value),
         Out::YText(text) => Node::Text(spans(&text, txn, depth)?),
-        Out::YArray(array) => Node::Array(items(&array, txn, depth)?),
-        Out::YMap(map) => Node::Map(entries(&map, txn, depth)?),
+        Out::YArray(array) => match text_in(&array, txn) {
+            Some(text) => Node::Text(spans(&text, txn, depth)?),
+            None => Node::Array(items(&array, txn, depth)?),
+        },
+        Out::YMap(map) => Node::Map(entries(map.as_ref(), txn, depth)?),
         Out::YXmlElement(element) => Node::Element {
             tag: element.tag().clone(),
-            attributes: attributes(element.attributes(txn), txn, depth)?,
-            children: children(element.children(txn), txn, depth)?,
+            attributes: entries(element.as_ref(), txn, depth)?,
+            children: children(&element, txn, depth)?,
         },
-        Out::YXmlFragment(fragment) => Node::Fragment(children(fragment.children(txn), txn, depth)?),
-        Out::YXmlText(text) => Node::XmlText {
-            attributes: attributes(text.attributes(txn), txn, depth)?,
-            spans: spans(&text, txn, depth)?,
-        },
+        Out::YXmlFragment(fragment) => Node::Fragment(children(&fragment, txn, depth)?),
+        Out::YXmlText(text) => {
+            Node::XmlText { attributes: entries(text.as_ref(), txn, depth)?, spans: spans(&text, txn, depth)? }
+        }
         Out::YDoc(doc) => Node::Subdocument(doc.guid()),
         // Only a top-level value has no type.
         Out::UndefinedRef(_) => Node::Value(Any::Undefined),
@@ -170,24 +178,43 @@ pub(super) fn spans<T: ReadTxn>(text: &impl yrs::Text, txn: &T, depth: usize) ->
     Ok(spans)
 }
 
+/// An array as a text, if text stands in it. No library puts it there, and what reads arrays never comes to an end of
+/// text beyond ASCII: it counts bytes and takes characters.
+pub(super) fn text_in<T: ReadTxn>(array: &ArrayRef, txn: &T) -> Option<TextRef> {
+    let text = TextRef::from(BranchPtr::from(array.as_ref()));
+    (!text.get_string(txn).is_empty()).then_some(text)
+}
+
 fn items<T: ReadTxn>(array: &ArrayRef, txn: &T, depth: usize) -> Result<Vec<Node>, Unreadable> {
     array.iter(txn).map(|out| node(out, txn, depth)).collect()
 }
 
-fn entries<T: ReadTxn>(map: &MapRef, txn: &T, depth: usize) -> Result<BTreeMap<String, Node>, Unreadable> {
-    map.iter(txn).map(|(key, out)| Ok((key.to_owned(), node(out, txn, depth)?))).collect()
+fn entries<T: ReadTxn>(of: &Branch, txn: &T, depth: usize) -> Result<BTreeMap<String, Node>, Unreadable> {
+    named(of, txn).into_iter().map(|(key, out)| Ok((key, node(out, txn, depth)?))).collect()
 }
 
-fn attributes<'a, T: ReadTxn>(
-    list: impl Iterator<Item = (&'a str, Out)>,
-    txn: &T,
-    depth: usize,
-) -> Result<BTreeMap<String, Node>, Unreadable> {
-    list.map(|(key, out)| Ok((key.to_owned(), node(out, txn, depth)?))).collect()
+/// A map's entries or the attributes of something else. Not with the iterators over them: for each entry in a row that
+/// has no value, such as a format, those call themselves once more, until the stack ends.
+pub(super) fn named<T: ReadTxn>(of: &Branch, txn: &T) -> BTreeMap<String, Out> {
+    let map = MapRef::from(BranchPtr::from(of));
+    map.keys(txn).filter_map(|key| Some((key.to_owned(), map.get(txn, key)?))).collect()
 }
 
-fn children<T: ReadTxn>(list: impl Iterator<Item = XmlOut>, txn: &T, depth: usize) -> Result<Vec<Node>, Unreadable> {
-    list.map(|child| node(out(child), txn, depth)).collect()
+fn children<T: ReadTxn>(of: &impl XmlFragment, txn: &T, depth: usize) -> Result<Vec<Node>, Unreadable> {
+    of.children(txn).map(|child| node(out(child), txn, depth)).collect()
+}
+
+/// Whatever holds more, as the library sees all of it: a list beside named entries.
+pub(super) fn branch(out: &Out) -> Option<&Branch> {
+    match out {
+        Out::YText(text) => Some(text.as_ref()),
+        Out::YArray(array) => Some(array.as_ref()),
+        Out::YMap(map) => Some(map.as_ref()),
+        Out::YXmlElement(element) => Some(element.as_ref()),
+        Out::YXmlFragment(fragment) => Some(fragment.as_ref()),
+        Out::YXmlText(text) => Some(text.as_ref()),
+        Out::Any(_) | Out::YDoc(_) | Out::UndefinedRef(_) => None,
+    }
 }
 
 /// An XML node as any shared type.
@@ -198,3 +225,6 @@ pub(super) fn out(child: XmlOut) -> Out {
         XmlOut::Text(text) => Out::YXmlText(text),
     }
 }
+
+#[cfg(test)]
+mod tests;

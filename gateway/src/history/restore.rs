@@ -10,7 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use yrs::{Array as _, Doc, Map as _, MapRef, Out, Transact as _, TransactionMut};
+use yrs::branch::BranchPtr;
+use yrs::{Array as _, Doc, Map as _, MapRef, Out, TextRef, Transact as _, TransactionMut};
 
 use self::rich::become_spans;
 use self::write::{Place, become_array, become_xml};
@@ -102,6 +103,10 @@ fn become_node(txn: &mut TransactionMut<'_>, place: Option<Out>, from: &Node, to
         (Some(Out::YMap(map)), Node::Map(from), Node::Map(to)) => become_entries(txn, &map, from, to),
         (Some(Out::YArray(array)), Node::Array(from), Node::Array(to)) => become_array(txn, &array, from, to),
         (Some(Out::YText(text)), Node::Text(from), Node::Text(to)) => become_spans(txn, &text, from, to),
+        // It was read as a text, since there is text in it.
+        (Some(Out::YArray(array)), Node::Text(from), Node::Text(to)) => {
+            become_spans(txn, &TextRef::from(BranchPtr::from(array.as_ref())), from, to);
+        }
         (Some(Out::YXmlFragment(xml)), Node::Fragment(from), Node::Fragment(to)) => become_xml(txn, &xml, from, to),
         (
             Some(Out::YXmlElement(xml)),

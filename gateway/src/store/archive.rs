@@ -22,6 +22,15 @@ pub struct DocumentInfo {
     pub updated_at: i64,
 }
 
+/// A document's columns, in the order of its fields.
+pub(super) type DocumentColumns = (String, i64, i64, i64, i64);
+
+impl From<DocumentColumns> for DocumentInfo {
+    fn from((id, bytes, rev, created_at, updated_at): DocumentColumns) -> Self {
+        Self { id, bytes, rev, created_at, updated_at }
+    }
+}
+
 /// A version without its content. Times are Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionInfo {
@@ -54,6 +63,15 @@ pub struct Author {
     pub user: Option<String>,
     pub first_seen: i64,
     pub last_seen: i64,
+}
+
+/// An author's columns, in the order of its fields.
+pub(super) type AuthorColumns = (i64, Option<String>, i64, i64);
+
+impl From<AuthorColumns> for Author {
+    fn from((client, user, first_seen, last_seen): AuthorColumns) -> Self {
+        Self { client: client.cast_unsigned(), user, first_seen, last_seen }
+    }
 }
 
 /// The store, seen by whoever looks after documents rather than editing them.
@@ -118,6 +136,18 @@ pub(super) async fn pack(state: Bytes) -> Result<Packed> {
         Ok(Packed { bytes: state.len() as i64, compressed })
     })
     .await?
+}
+
+/// A row that is to become a version. None: it was damaged, and becomes none. What replaces it has all that it had:
+/// whoever writes that has read the row when it was whole.
+pub(super) fn sound(document: &str, packed: Result<Packed>) -> Result<Option<Packed>> {
+    match packed {
+        Err(StoreError::Corrupt(damage)) => {
+            tracing::error!(document, damage, "a row was damaged; it becomes no version");
+            Ok(None)
+        }
+        packed => packed.map(Some),
+    }
 }
 
 pub(super) async fn unpack(version: &VersionInfo, compressed: Vec<u8>) -> Result<Bytes> {

@@ -9,12 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use rand::Rng;
-use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection as _, PgExecutor};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::archive::plan;
-use super::sqlite::{position_from_columns, position_to_columns};
+use super::archive::{plan, sound};
+use super::row::{self, RowColumns};
 use super::{Result, Store, StoreError, Written};
 use crate::history::policy::{Past, Policy};
 use crate::room::log::{Position, Row};
@@ -44,10 +44,11 @@ macro_rules! write_row {
     };
 }
 const INSERT: &str = write_row!(
-    "INSERT INTO documents (state, epoch, n, id, rev) VALUES ($1, $2, $3, $4, $5::bigint + 1) ON CONFLICT DO NOTHING"
+    "INSERT INTO documents (state, epoch, n, id, rev, checksum) VALUES ($1, $2, $3, $4, $5::bigint + 1, $8) \
+     ON CONFLICT DO NOTHING"
 );
 const UPDATE: &str = write_row!(
-    "UPDATE documents SET state = $1, epoch = $2, n = $3, rev = rev + 1, updated_at = now() \
+    "UPDATE documents SET state = $1, epoch = $2, n = $3, rev = rev + 1, checksum = $8, updated_at = now() \
      WHERE id = $4 AND rev = $5 AND deleted_at IS NULL"
 );
 
@@ -90,6 +91,14 @@ impl PostgresStore {
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
+    }
+
+    async fn row(&self, db: impl PgExecutor<'_>, document: &str) -> Result<Option<Row>> {
+        let query = sqlx::query_as::<_, RowColumns>(
+            "SELECT state, epoch, n, rev, checksum, deleted_at IS NOT NULL FROM documents WHERE id = $1",
+        );
+        let columns = self.call(query.bind(document).fetch_optional(db)).await?;
+        columns.map(|columns| row::read(document, columns)).transpose()
     }
 
     async fn call<T>(&self, call: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
@@ -135,17 +144,7 @@ async fn migrate(pool: PgPool, migrated: Arc<AtomicBool>) {
 #[async_trait]
 impl Store for PostgresStore {
     async fn load(&self, document: &str) -> Result<Option<Row>> {
-        let query = sqlx::query_as::<_, (Vec<u8>, Option<i64>, Option<i64>, i64, bool)>(
-            "SELECT state, epoch, n, rev, deleted_at IS NOT NULL FROM documents WHERE id = $1",
-        );
-        let row = self.call(query.bind(document).fetch_optional(&self.pool)).await?;
-        row.map(|(state, epoch, n, rev, deleted)| {
-            if deleted {
-                return Err(StoreError::Deleted);
-            }
-            Ok(Row { state: state.into(), position: position_from_columns(document, epoch, n)?, rev })
-        })
-        .transpose()
+        self.row(&self.pool, document).await
     }
 
     async fn rev(&self, document: &str) -> Result<i64> {
@@ -168,11 +167,14 @@ impl Store for PostgresStore {
         };
         let (replaced_at, plan) = (past.updated_at, plan(&self.policy, past, state.clone()).await?);
         let version = match plan.version {
-            Some(authors) => Some((authors, self.pack_row(&mut connection, document).await?)),
+            Some(authors) => {
+                sound(document, self.pack_row(&mut connection, document).await)?.map(|packed| (authors, packed))
+            }
             None => None,
         };
 
-        let (epoch, n) = position_to_columns(position);
+        let (epoch, n) = row::position_columns(position);
+        let checksum = row::checksum(document, &state, (epoch, n), expected + 1);
         let (clients, clocks): (Vec<i64>, Vec<i64>) =
             plan.grown.iter().map(|(client, clock)| (client.cast_signed(), i64::from(*clock))).unzip();
         let query = sqlx::query_scalar::<_, i64>(if expected == 0 { INSERT } else { UPDATE })
@@ -182,7 +184,8 @@ impl Store for PostgresStore {
             .bind(document)
             .bind(expected)
             .bind(clients)
-            .bind(clocks);
+            .bind(clocks)
+            .bind(checksum);
         let written = self
             .call(async {
                 // One statement is a transaction of its own.

@@ -7,16 +7,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
-use self::checksum::unavailable;
-pub(crate) use self::checksum::{Checksum, is_damage};
+pub(crate) use self::damage::is_damage;
+use self::damage::unavailable;
 use self::health::Health;
-use super::archive::plan;
+use super::archive::{plan, sound};
+use super::row::{self, RowColumns};
 use super::{Result, Store, StoreError, Written};
 use crate::history::policy::{Past, Policy};
-use crate::room::log::{Epoch, Position, Row};
+use crate::room::log::{Position, Row};
 
 mod archive;
-mod checksum;
+mod damage;
 mod health;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -82,24 +83,19 @@ pub(crate) async fn open_pool(path: &Path, connections: u32) -> Result<SqlitePoo
 #[async_trait]
 impl Store for SqliteStore {
     async fn load(&self, document: &str) -> Result<Option<Row>> {
-        type Columns = (Vec<u8>, Option<i64>, Option<i64>, i64, Option<i64>, bool);
-        let row: Option<Columns> =
+        let row: Option<RowColumns> =
             sqlx::query_as("SELECT state, epoch, n, rev, checksum, deleted_at IS NOT NULL FROM documents WHERE id = ?")
                 .bind(document)
                 .fetch_optional(&self.pool)
                 .await
                 .map_err(unavailable)?;
-        let Some((state, epoch, n, rev, checksum, deleted)) = row else {
-            self.health.vouches_for_what_is_missing().await?;
-            return Ok(None);
-        };
-        if checksum.is_some_and(|checksum| deleted || checksum != row_checksum(document, &state, (epoch, n), rev)) {
-            return Err(StoreError::Corrupt(format!("the row of `{document}` is not what was written")));
+        match row {
+            Some(columns) => row::read(document, columns).map(Some),
+            None => {
+                self.health.vouches_for_what_is_missing().await?;
+                Ok(None)
+            }
         }
-        if deleted {
-            return Err(StoreError::Deleted);
-        }
-        Ok(Some(Row { state: state.into(), position: position_from_columns(document, epoch, n)?, rev }))
     }
 
     async fn rev(&self, document: &str) -> Result<i64> {
@@ -117,19 +113,12 @@ impl Store for SqliteStore {
         };
         let (replaced_at, plan) = (past.updated_at, plan(&self.policy, past, state.clone()).await?);
         let version = match plan.version {
-            Some(authors) => match self.pack_row(document).await {
-                // What replaces it has all that it had: whoever writes it has read it when it was whole.
-                Err(StoreError::Corrupt(damage)) => {
-                    tracing::error!(document, damage, "a row was damaged; it becomes no version");
-                    None
-                }
-                packed => Some((authors, packed?)),
-            },
+            Some(authors) => sound(document, self.pack_row(document).await)?.map(|packed| (authors, packed)),
             None => None,
         };
 
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
-        let (epoch, n) = position_to_columns(position);
+        let (epoch, n) = row::position_columns(position);
         let query = if expected == 0 {
             "INSERT INTO documents (state, epoch, n, checksum, id, rev) VALUES (?, ?, ?, ?, ?, ? + 1) \
              ON CONFLICT DO NOTHING"
@@ -137,7 +126,7 @@ impl Store for SqliteStore {
             "UPDATE documents SET state = ?, epoch = ?, n = ?, checksum = ?, rev = rev + 1, updated_at = unixepoch() \
              WHERE id = ? AND rev = ? AND deleted_at IS NULL"
         };
-        let checksum = row_checksum(document, &state, (epoch, n), expected + 1);
+        let checksum = row::checksum(document, &state, (epoch, n), expected + 1);
         let query = sqlx::query(query).bind(state.as_ref()).bind(epoch).bind(n).bind(checksum);
         let query = query.bind(document).bind(expected);
         let done = query.execute(&mut *transaction).await.map_err(unavailable)?;
@@ -157,35 +146,5 @@ impl Store for SqliteStore {
     async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.pool).await.map_err(unavailable)?;
         Ok(())
-    }
-}
-
-fn row_checksum(document: &str, state: &[u8], (epoch, n): (Option<i64>, Option<i64>), rev: i64) -> i64 {
-    let mut checksum = Checksum::default().with(document.as_bytes()).with(state).with(&rev.to_le_bytes());
-    for column in [epoch, n].into_iter().flatten() {
-        checksum = checksum.with(&column.to_le_bytes());
-    }
-    checksum.column()
-}
-
-/// An epoch as the database keeps it: the same 64 bits, signed, since databases know no unsigned numbers. Epochs are
-/// compared for equality only, so the sign means nothing.
-pub(crate) fn epoch_to_column(epoch: Epoch) -> i64 {
-    epoch.0.cast_signed()
-}
-
-pub(crate) fn epoch_from_column(column: i64) -> Epoch {
-    Epoch(column.cast_unsigned())
-}
-
-pub(super) fn position_to_columns(position: Option<Position>) -> (Option<i64>, Option<i64>) {
-    position.map(|position| (epoch_to_column(position.epoch), position.n.cast_signed())).unzip()
-}
-
-pub(super) fn position_from_columns(document: &str, epoch: Option<i64>, n: Option<i64>) -> Result<Option<Position>> {
-    match (epoch, n) {
-        (None, None) => Ok(None),
-        (Some(epoch), Some(n)) => Ok(Some(Position { epoch: epoch_from_column(epoch), n: n.cast_unsigned() })),
-        _ => Err(StoreError::Corrupt(format!("document `{document}` has half a position"))),
     }
 }

@@ -1,5 +1,6 @@
 //! Export and import while gateways run.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::Parser;
@@ -7,6 +8,7 @@ use e2e_servers::{Postgres, Redis};
 use gateway::backup::{export, import};
 use gateway::cli::Args;
 use gateway::config::{Config, Storage};
+use serde_json::Value;
 
 use crate::client::Client;
 use crate::gateway_process::{eventually, start, start_embedded};
@@ -20,6 +22,14 @@ fn storage(flags: &[&str]) -> Storage {
 
 pub(crate) fn embedded(directory: &Path) -> Storage {
     storage(&["--data-dir", directory.to_str().expect("a path in UTF-8")])
+}
+
+/// A document's versions, the oldest first.
+async fn versions(api: SocketAddr, document: &str) -> Vec<Value> {
+    let mut versions = get(api, &format!("/api/v1/documents/{document}/versions")).await.json()["versions"].clone();
+    let versions = versions.as_array_mut().expect("a list");
+    versions.reverse();
+    std::mem::take(versions)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,13 +62,10 @@ async fn an_export_of_all_has_documents_without_a_row_and_every_version_and_an_i
         let body = format!("{{\"name\": \"{name}\"}}");
         assert_eq!(post_json(api, "/api/v1/documents/with/versions", &body).await.status, 201);
     }
-    let kept = async || {
-        let versions = get(api, "/api/v1/documents/with/versions").await.json()["versions"].clone();
-        versions.as_array().unwrap().iter().rev().cloned().collect::<Vec<_>>()
-    };
     // It is made by the checkpoint behind the second author.
-    eventually("an automatic version", async || kept().await.iter().any(|version| version["name"].is_null())).await;
-    let versions = kept().await;
+    let automatic = async || versions(api, "with").await.iter().any(|version| version["name"].is_null());
+    eventually("an automatic version", automatic).await;
+    let exported = versions(api, "with").await;
     // It stays open: the room's checkpoint is an hour away.
     let mut young = Client::synced(gateway.public_addr, "young").await;
     young.write_acknowledged("only in the log").await;
@@ -73,10 +80,9 @@ async fn an_export_of_all_has_documents_without_a_row_and_every_version_and_an_i
     let api = gateway.admin_addr;
     assert_eq!(Client::synced(gateway.public_addr, "young").await.text(), "only in the log");
     assert_eq!(Client::synced(gateway.public_addr, "with").await.text(), "first second");
-    let imported = get(api, "/api/v1/documents/with/versions").await.json()["versions"].clone();
-    let imported: Vec<_> = imported.as_array().unwrap().iter().rev().cloned().collect();
-    assert_eq!(imported.len(), versions.len(), "{imported:?}");
-    for (version, before) in imported.iter().zip(&versions) {
+    let imported = versions(api, "with").await;
+    assert_eq!(imported.len(), exported.len(), "{imported:?}");
+    for (version, before) in imported.iter().zip(&exported) {
         for part in ["name", "created_at", "bytes", "authors"] {
             assert_eq!(version[part], before[part], "{part}");
         }

@@ -1,19 +1,22 @@
-//! The disk has changed what a gateway with embedded storage wrote: bytes of the database are others.
+//! The disk has changed what a gateway wrote: bytes of the database are others. Of an embedded one any, of Postgres those
+//! of a row.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use e2e_servers::{Postgres, Redis};
 use gateway::backup::{export, import};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use crate::backup::embedded;
 use crate::client::Client;
 use crate::gateway_process::{eventually, metric_at, try_start};
 use crate::process::Process;
 use crate::rest::send;
+use crate::two_gateways::pod;
 
 const DAMAGED: u16 = 4500;
 const PAGE: usize = 4096;
@@ -102,6 +105,28 @@ async fn a_damaged_row_or_entry_is_reported_not_served_and_not_written_over_and_
         gateway.kill().await;
         settle(data.path()).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_row_of_postgres_is_reported_and_not_served_and_the_others_are_served() {
+    let (redis, postgres) = (Redis::start().unwrap(), Postgres::start().unwrap());
+    let gateway = pod(&redis, &postgres, &["--checkpoint-after", "20ms"]).await;
+    for document in ["damaged", "sound"] {
+        Client::synced(gateway.public_addr, document).await.write_acknowledged("words").await;
+    }
+    eventually("all are in the database", async || gateway.metrics.documents.get() == 0).await;
+    // As a disk would: no trigger hears of it. It is a letter of the text, so the state stays an update.
+    let flip = "SET session_replication_role = replica; \
+                UPDATE documents SET state = set_byte(state, octet_length(state) - 3, \
+                    get_byte(state, octet_length(state) - 3) # 1) WHERE id = 'damaged'";
+    let mut db = PgConnection::connect(&postgres.url()).await.unwrap();
+    sqlx::raw_sql(flip).execute(&mut db).await.unwrap();
+    assert_eq!(Client::open(gateway.public_addr, "damaged").await.err(), Some(DAMAGED));
+    assert_eq!(metric_at(gateway.admin_addr, "editorcluster_damaged_total").await, 1.0);
+    assert_eq!(Client::synced(gateway.public_addr, "sound").await.text(), "words");
+    // Nothing was written over it.
+    sqlx::raw_sql(flip).execute(&mut db).await.unwrap();
+    assert_eq!(Client::synced(gateway.public_addr, "damaged").await.text(), "words");
 }
 
 /// What became of each document: its text, or the code with which the session was closed. None: nothing was served.

@@ -1,7 +1,7 @@
 //! Versions over REST, of a document that people have open.
 
 use gateway::server::Running;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::gateway_process::{eventually, request, start_embedded};
@@ -45,12 +45,22 @@ async fn a_version_made_for_a_new_author_is_listed_read_compared_and_restored_be
     assert_eq!(get(api, &path).await.json(), list[0]);
     assert_eq!(get(api, &format!("{path}?format=text")).await.text(), "== text\nAnn's words\n");
     let json = get(api, &format!("{path}?format=json")).await.json();
-    assert_eq!(json, serde_json::json!({ "text": { "text": [{ "insert": "Ann's words" }] } }));
+    assert_eq!(json, json!({ "text": { "text": [{ "insert": "Ann's words" }] } }));
 
     let authors = get(api, NOTES).await.json()["authors"].clone();
     assert_eq!((authors.as_array().unwrap().len(), &authors[1]["client"]), (2, &ann));
+    let wrote = async |asked: &str| get(api, &format!("{NOTES}/versions/{asked}")).await.json();
+    let run = |at: usize, text: &str, client: &Value| json!({ "value": "text", "path": [], "at": at, "text": text, "client": client, "user": null });
+    let (ann_wrote, bob_wrote) = (run(0, "Ann's words", &ann), run(11, " and Bob's", &authors[0]["client"]));
+    for (asked, version, since, runs) in [
+        ("current/authors".to_owned(), json!("current"), Value::Null, json!([ann_wrote, bob_wrote])),
+        (format!("{first}/authors"), json!(first.to_string()), Value::Null, json!([ann_wrote])),
+        (format!("current/authors?since={first}"), json!("current"), json!(first.to_string()), json!([bob_wrote])),
+    ] {
+        assert_eq!(wrote(&asked).await, json!({ "version": version, "since": since, "runs": runs }), "{asked}");
+    }
     let diff = get(api, &format!("{path}/diff/current")).await.json();
-    assert_eq!(diff["authors"], serde_json::json!([{ "client": authors[0]["client"], "user": null }]));
+    assert_eq!(diff["authors"], json!([{ "client": authors[0]["client"], "user": null }]));
     let difference = diff["diff"].as_str().unwrap();
     assert!(difference.contains("\n-Ann's words\n+Ann's words and Bob's\n"), "{difference}");
 
@@ -73,7 +83,7 @@ async fn a_version_made_for_a_new_author_is_listed_read_compared_and_restored_be
     assert_eq!(undone.status, 200, "{}", undone.text());
     eve.until_text("Ann's words and Bob's and Eve's").await;
     let again = post_json(api, &format!("{everybody}/restore"), "").await.json();
-    assert_eq!(again, serde_json::json!({ "changed": false, "before": null }));
+    assert_eq!(again, json!({ "changed": false, "before": null }));
     let fresh = Client::synced(gateway.public_addr, "my%20notes%2F1").await;
     assert_eq!(fresh.text(), "Ann's words and Bob's and Eve's");
 }
@@ -93,6 +103,8 @@ async fn what_is_asked_wrongly_is_answered_with_what_to_do() {
         ("GET", "/api/v1/documents?limit=many", "", 400, "limit"),
         ("GET", &format!("{NOTES}/versions/77"), "", 404, "77"),
         ("GET", &format!("{NOTES}/versions/first"), "", 404, "current"),
+        ("GET", &format!("{NOTES}/versions/77/authors"), "", 404, "77"),
+        ("GET", &format!("{NOTES}/versions/current/authors?since=77"), "", 404, "77"),
         ("GET", &format!("{NOTES}/versions/current"), "", 400, "?format="),
         ("GET", &format!("{NOTES}/versions/current?format=pdf"), "", 400, "pdf"),
         ("POST", &format!("{NOTES}/versions"), r#"{"name": " "}"#, 400, "1 to 200"),

@@ -18,6 +18,7 @@ mod lies;
 #[path = "../panics.rs"]
 mod panics;
 mod people;
+#[expect(dead_code, reason = "the simulation asks more of it")]
 #[path = "../../../tests/simulation/redis.rs"]
 mod redis;
 mod world;

@@ -9,7 +9,9 @@ use sqlx::{QueryBuilder, Sqlite};
 use super::{SWEEP_STEP, unavailable};
 use crate::bus::{BusError, Result};
 use crate::room::log::{Entry, Epoch, Head, Position, Tenure};
-use crate::store::sqlite::{Checksum, epoch_from_column, epoch_to_column, is_damage};
+use crate::store::checksum::Checksum;
+use crate::store::row::{epoch_from_column, epoch_to_column};
+use crate::store::sqlite::is_damage;
 
 /// Entries of one statement.
 pub(super) const ROWS: usize = 16;

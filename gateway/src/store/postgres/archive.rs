@@ -7,18 +7,16 @@ use sqlx::{FromRow, PgConnection};
 use super::PostgresStore;
 use crate::history::policy::{ClientId, LastVersion, Past, Written};
 use crate::store::Result;
-use crate::store::archive::{Adopted, Archive, Author, DocumentInfo, Packed, VersionInfo, authors_of, pack, unpack};
+use crate::store::archive::{
+    Adopted, Archive, Author, AuthorColumns, DocumentColumns, DocumentInfo, Packed, VersionInfo, authors_of, pack,
+    unpack,
+};
 
 const DOCUMENT: &str = "SELECT id, octet_length(state)::bigint, rev, extract(epoch FROM created_at)::bigint, \
                         extract(epoch FROM updated_at)::bigint FROM documents WHERE deleted_at IS NULL";
 const VERSION: &str = "id, name, extract(epoch FROM created_at)::bigint, authors, bytes";
 
-type DocumentColumns = (String, i64, i64, i64, i64);
 type VersionColumns = (i64, Option<String>, i64, Vec<i64>, i64);
-
-fn document((id, bytes, rev, created_at, updated_at): DocumentColumns) -> DocumentInfo {
-    DocumentInfo { id, bytes, rev, created_at, updated_at }
-}
 
 fn version((id, name, created_at, authors, bytes): VersionColumns) -> VersionInfo {
     VersionInfo { id, name, created_at, authors: clients(authors), bytes }
@@ -93,9 +91,8 @@ impl PostgresStore {
     /// The row's state, ready to become a version. If the row is another one by now, the compare-and-set fails and
     /// this goes with it.
     pub(super) async fn pack_row(&self, db: &mut PgConnection, document: &str) -> Result<Packed> {
-        let query = sqlx::query_as("SELECT state FROM documents WHERE id = $1").bind(document);
-        let (state,): (Vec<u8>,) = self.call(query.fetch_one(db)).await?;
-        pack(state.into()).await
+        let row = self.row(db, document).await?;
+        pack(row.map(|row| row.state).unwrap_or_default()).await
     }
 
     /// Keeps the row of `rev` as an automatic version, and no more of those than the policy allows.
@@ -138,13 +135,13 @@ impl Archive for PostgresStore {
         let query = format!("{DOCUMENT} AND id > $1 ORDER BY id LIMIT $2");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(after).bind(i64::from(limit));
         let rows: Vec<DocumentColumns> = self.call(query.fetch_all(&self.pool)).await?;
-        Ok(rows.into_iter().map(document).collect())
+        Ok(rows.into_iter().map(DocumentInfo::from).collect())
     }
 
     async fn document(&self, id: &str) -> Result<Option<DocumentInfo>> {
         let query = sqlx::query_as(sqlx::AssertSqlSafe(format!("{DOCUMENT} AND id = $1"))).bind(id);
         let row: Option<DocumentColumns> = self.call(query.fetch_optional(&self.pool)).await?;
-        Ok(row.map(document))
+        Ok(row.map(DocumentInfo::from))
     }
 
     async fn delete(&self, document: &str) -> Result<bool> {
@@ -223,18 +220,12 @@ impl Archive for PostgresStore {
     }
 
     async fn authors(&self, document: &str) -> Result<Vec<Author>> {
-        let query = sqlx::query_as::<_, (i64, Option<String>, i64, i64)>(
+        let query = sqlx::query_as::<_, AuthorColumns>(
             "SELECT client, user_name, extract(epoch FROM first_seen)::bigint, extract(epoch FROM last_seen)::bigint \
              FROM authors WHERE document = $1 ORDER BY last_rev DESC, client",
         );
         let rows = self.call(query.bind(document).fetch_all(&self.pool)).await?;
-        let author = |(client, user, first_seen, last_seen): (i64, Option<String>, i64, i64)| Author {
-            client: client.cast_unsigned(),
-            user,
-            first_seen,
-            last_seen,
-        };
-        Ok(rows.into_iter().map(author).collect())
+        Ok(rows.into_iter().map(Author::from).collect())
     }
 
     async fn tidy(&self) -> Result<u64> {

@@ -5,20 +5,18 @@ use bytes::Bytes;
 use sqlx::SqliteConnection;
 
 use super::SqliteStore;
-use super::checksum::unavailable;
+use super::damage::unavailable;
 use crate::history::policy::{ClientId, LastVersion, Past, Written};
-use crate::store::archive::{Adopted, Archive, Author, DocumentInfo, Packed, VersionInfo, authors_of, pack, unpack};
+use crate::store::archive::{
+    Adopted, Archive, Author, AuthorColumns, DocumentColumns, DocumentInfo, Packed, VersionInfo, authors_of, pack,
+    unpack,
+};
 use crate::store::{Result, Store as _, StoreError};
 
 const DOCUMENT: &str = "SELECT id, length(state), rev, created_at, updated_at FROM documents WHERE deleted_at IS NULL";
 const VERSION: &str = "id, name, created_at, authors, bytes";
 
-type DocumentColumns = (String, i64, i64, i64, i64);
 type VersionColumns = (i64, Option<String>, i64, String, i64);
-
-fn document((id, bytes, rev, created_at, updated_at): DocumentColumns) -> DocumentInfo {
-    DocumentInfo { id, bytes, rev, created_at, updated_at }
-}
 
 fn version((id, name, created_at, authors, bytes): VersionColumns) -> Result<VersionInfo> {
     Ok(VersionInfo { id, name, created_at, authors: clients(&authors)?, bytes })
@@ -132,13 +130,13 @@ impl Archive for SqliteStore {
         let query = format!("{DOCUMENT} AND id > ? ORDER BY id LIMIT ?");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(after).bind(limit);
         let rows: Vec<DocumentColumns> = query.fetch_all(&self.pool).await.map_err(unavailable)?;
-        Ok(rows.into_iter().map(document).collect())
+        Ok(rows.into_iter().map(DocumentInfo::from).collect())
     }
 
     async fn document(&self, id: &str) -> Result<Option<DocumentInfo>> {
         let query = sqlx::query_as(sqlx::AssertSqlSafe(format!("{DOCUMENT} AND id = ?"))).bind(id);
         let row: Option<DocumentColumns> = query.fetch_optional(&self.pool).await.map_err(unavailable)?;
-        Ok(row.map(document))
+        Ok(row.map(DocumentInfo::from))
     }
 
     async fn delete(&self, document: &str) -> Result<bool> {
@@ -213,15 +211,9 @@ impl Archive for SqliteStore {
     async fn authors(&self, document: &str) -> Result<Vec<Author>> {
         let query = "SELECT client, user_name, first_seen, last_seen FROM authors WHERE document = ? \
                      ORDER BY last_rev DESC, client";
-        let rows: Vec<(i64, Option<String>, i64, i64)> =
+        let rows: Vec<AuthorColumns> =
             sqlx::query_as(query).bind(document).fetch_all(&self.pool).await.map_err(unavailable)?;
-        let author = |(client, user, first_seen, last_seen): (i64, Option<String>, i64, i64)| Author {
-            client: client.cast_unsigned(),
-            user,
-            first_seen,
-            last_seen,
-        };
-        Ok(rows.into_iter().map(author).collect())
+        Ok(rows.into_iter().map(Author::from).collect())
     }
 
     async fn tidy(&self) -> Result<u64> {
