@@ -69,7 +69,7 @@ pub const MAX_NAME: usize = 40;
         "(has(self.redis) && has(self.redis.external)) || (has(oldSelf.redis) && has(oldSelf.redis.external)) || \
          (has(self.redis) && has(self.redis.managed) ? self.redis.managed.mode : 'Standalone') == \
          (has(oldSelf.redis) && has(oldSelf.redis.managed) ? oldSelf.redis.managed.mode : 'Standalone')"
-    ).message("spec.redis.managed.mode cannot be changed, because one server cannot become three while people edit: write the mode it had (Standalone when none was written)"),
+    ).message("spec.redis.managed.mode cannot be changed, because one server cannot become many while people edit, nor another kind of many: write the mode it had (Standalone when none was written)"),
     validation = Rule::new(
         "(has(self.storage) && has(self.storage.postgres) && has(self.storage.postgres.external)) || \
          (has(oldSelf.storage) && has(oldSelf.storage.postgres) && has(oldSelf.storage.postgres.external)) || \

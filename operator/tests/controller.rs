@@ -257,16 +257,18 @@ async fn drift_is_undone_additions_stay_and_the_unwanted_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replicated_redis_is_taken_by_the_api_server_as_it_is_built() {
+async fn a_redis_of_many_servers_is_taken_by_the_api_server_as_it_is_built() {
     let world = World::start().await;
-    world.create("novel", json!({"redis": {"managed": {"mode": "Replicated"}}})).await;
-    world.applied("novel").await;
-    let redis = world.api::<StatefulSet>().get("novel-redis").await.unwrap();
-    assert_eq!(redis.spec.unwrap().replicas, Some(3));
-    let budgets = world.names::<PodDisruptionBudget>().await;
-    assert_eq!(budgets, ["novel-gateway", "novel-redis"]);
-    let service = world.api::<Service>().get("novel-redis").await.unwrap().spec.unwrap();
-    assert_eq!(service.cluster_ip.as_deref(), Some("None"));
+    for (name, mode, servers) in [("novel", "Replicated", 3), ("essay", "Cluster", 6)] {
+        world.create(name, json!({"redis": {"managed": {"mode": mode}}})).await;
+        world.applied(name).await;
+        let redis = world.api::<StatefulSet>().get(&format!("{name}-redis")).await.unwrap();
+        assert_eq!(redis.spec.unwrap().replicas, Some(servers));
+        let budgets = world.names::<PodDisruptionBudget>().await;
+        assert!(budgets.contains(&format!("{name}-redis")), "{budgets:?}");
+        let service = world.api::<Service>().get(&format!("{name}-redis")).await.unwrap().spec.unwrap();
+        assert_eq!(service.cluster_ip.as_deref(), Some("None"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

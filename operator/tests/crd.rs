@@ -152,7 +152,12 @@ fn the_mode_of_redis_does_not_change(plane: &ControlPlane) {
     let (done, said) = kubectl(plane, &["apply", "-f", "-"], &manifest("modes", &of("Replicated")));
     assert!(done, "{said}");
     let external = "{redis: {external: {secretName: mine}}}".to_owned();
-    let cases = [("modes", of("Replicated"), true), ("modes", of("Standalone"), false), ("modes", "{}".into(), false)];
+    let cases = [
+        ("modes", of("Replicated"), true),
+        ("modes", of("Cluster"), false),
+        ("modes", of("Standalone"), false),
+        ("modes", "{}".into(), false),
+    ];
     let also = [("modes", external, true), ("sizes", of("Standalone"), true), ("sizes", of("Replicated"), false)];
     for (name, spec, taken) in cases.into_iter().chain(also) {
         let (done, said) = kubectl(plane, &["apply", "--dry-run=server", "-f", "-"], &manifest(name, &spec));

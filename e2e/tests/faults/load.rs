@@ -63,9 +63,9 @@ impl Fault {
         Self::begin_prepared(name, breaks, gateway, async |_: &Namespace| Ok(())).await
     }
 
-    /// As [`begin`](Self::begin), with a Redis that has replicas and sentinels.
-    pub(crate) async fn begin_replicated(name: &'static str) -> Result<Self> {
-        Self::begin_with(name, Breaks::ItsNamespace, &manifest("", "Replicated"), async |_: &Namespace| Ok(())).await
+    /// As [`begin`](Self::begin), with a managed Redis of this mode.
+    pub(crate) async fn begin_with_redis(name: &'static str, mode: &str) -> Result<Self> {
+        Self::begin_with(name, Breaks::ItsNamespace, &manifest("", mode), async |_: &Namespace| Ok(())).await
     }
 
     /// As [`begin`](Self::begin), with something to be done in the namespace before the EditorCluster is applied.
@@ -128,25 +128,6 @@ impl Fault {
 
     pub(crate) async fn processes(&self, pod: &str) -> Result<Processes> {
         Processes::of(&self.namespace.name, pod).await
-    }
-
-    /// The pod of the server that takes itself for the primary; of several, one that a replica follows.
-    pub(crate) async fn redis_primary(&self) -> Result<String> {
-        let pods = get(&["pods", "-n", &self.namespace.name, "-l", "app.kubernetes.io/component=redis"]).await?;
-        for pod in pods["items"].as_array().context("no list of pods")? {
-            let name = pod["metadata"]["name"].as_str().context("a pod without a name")?;
-            // A pod that starts, or is cut off, says nothing.
-            let said = self.redis_cli(name, &["info", "replication"]).await.unwrap_or_default();
-            if said.contains("role:master") && (pods["items"][1].is_null() || !said.contains("connected_slaves:0")) {
-                return Ok(name.to_owned());
-            }
-        }
-        bail!("no Redis is a primary")
-    }
-
-    pub(crate) async fn redis_cli(&self, pod: &str, words: &[&str]) -> Result<String> {
-        let cli = ["exec", "-n", &self.namespace.name, pod, "-c", "redis", "--", "timeout", "5", "redis-cli"];
-        kubectl(&[&cli[..], words].concat()).await
     }
 
     pub(crate) async fn redis(&self) -> Result<Processes> {
@@ -234,8 +215,7 @@ impl Fault {
             Ok(Some(()))
         })
         .await?;
-        let flushed = self.redis_cli(&self.redis_primary().await?, &["flushall"]).await?;
-        ensure!(flushed.starts_with("OK"), "Redis is not empty, so what is read next may be from there: {flushed}");
+        self.empty_redis().await?;
         let first = pod_urls(pods.get(..1).context("no gateway")?);
         self.people.say(&format!("cold {first}")).await?;
         self.people.line("cold", Duration::from_secs(120), |it| it["event"] == "cold").await

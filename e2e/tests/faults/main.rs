@@ -9,5 +9,6 @@ mod disk;
 mod gateways;
 mod load;
 mod mutations;
+mod redis;
 mod scenes;
 mod stores;

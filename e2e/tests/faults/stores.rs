@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use e2e::scenario::until;
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
@@ -53,7 +53,7 @@ async fn fault_gateway_and_redis_at_once_under_database_durability() -> Result<(
 /// then it comes back as a replica of that one.
 #[tokio::test]
 async fn fault_redis_primary_dies() -> Result<()> {
-    let mut fault = Fault::begin_replicated("fault_redis_primary_dies").await?;
+    let mut fault = Fault::begin_with_redis("fault_redis_primary_dies", "Replicated").await?;
     let victim = fault.redis_primary().await?;
     let pod = fault.processes(&victim).await?;
     pod.drop_packets("INPUT ! -i lo").await?;
@@ -74,6 +74,39 @@ async fn fault_redis_primary_dies() -> Result<()> {
     })
     .await?;
     fault.restarted(&victim).await?;
+    fault.goes_on(300).await?;
+    fault.end(Moved::No).await
+}
+
+/// One of a Redis Cluster's three primaries, in the same way.
+#[tokio::test]
+async fn fault_redis_cluster_primary_dies() -> Result<()> {
+    let mut fault = Fault::begin_with_redis("fault_redis_cluster_primary_dies", "Cluster").await?;
+    let before = fault.redis_cluster_primaries("docs-redis-0").await?;
+    let [victim, survivor, _] = &before[..] else { bail!("three primaries and not {before:?}") };
+    let pod = fault.processes(victim).await?;
+    pod.drop_packets("INPUT ! -i lo").await?;
+    pod.drop_packets("OUTPUT ! -o lo").await?;
+    pod.signal(Signal::SIGKILL)?;
+    fault.vanish().await?;
+    let after = until("its replica is a primary", Duration::from_secs(60), || async {
+        let primaries = fault.redis_cluster_primaries(survivor).await?;
+        Ok(Some(primaries).filter(|primaries| primaries.len() == before.len() && !primaries.contains(victim)))
+    })
+    .await?;
+    fault.goes_on(300).await?;
+    // Its network is the pod's, which is the old one.
+    fault.processes(victim).await?.heal().await?;
+    until("the killed one is a replica", Duration::from_secs(120), || async {
+        let role = fault.redis_cli(victim, &["role"]).await?;
+        Ok((role.starts_with("slave") && role.contains("connected")).then_some(()))
+    })
+    .await?;
+    fault.restarted(victim).await?;
+    ensure!(
+        fault.redis_cluster_primaries(victim).await? == after,
+        "the killed one sees other primaries than {after:?}"
+    );
     fault.goes_on(300).await?;
     fault.end(Moved::No).await
 }

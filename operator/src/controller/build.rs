@@ -31,7 +31,6 @@ mod tests;
 
 pub use deployment::{grace_seconds, selector_text};
 pub use networkpolicy::NetworkPolicies;
-pub use redis::SERVERS as REDIS_SERVERS;
 
 /// The value of `app.kubernetes.io/managed-by` on everything that we make; the watches select it.
 pub const MANAGED_BY: &str = "editorcluster-operator";
@@ -47,6 +46,8 @@ pub const PUBLIC_PORT: i32 = 8080;
 pub const ADMIN_PORT: i32 = 9090;
 const REDIS_PORT: i32 = 6379;
 const SENTINEL_PORT: i32 = 26379;
+/// Where the servers of a Redis Cluster speak with each other.
+const REDIS_BUS_PORT: i32 = 16379;
 const POSTGRES_PORT: i32 = 5432;
 /// The database, and the role that owns it, of a managed Postgres.
 const DATABASE: &str = "editorcluster";
@@ -132,9 +133,12 @@ fn labels(plan: &Validated, component: Component) -> BTreeMap<String, String> {
     labels
 }
 
-/// Whether the Redis is ours and has replicas and sentinels.
-fn is_replicated(plan: &Validated) -> bool {
-    matches!(plan.redis, RedisPlan::Managed { mode: RedisMode::Replicated, .. })
+/// What kind of Redis ours is; None: it is not ours.
+fn redis_mode(plan: &Validated) -> Option<RedisMode> {
+    match &plan.redis {
+        RedisPlan::Managed { mode, .. } => Some(*mode),
+        RedisPlan::External { .. } => None,
+    }
 }
 
 fn label_selector(plan: &Validated, component: Component) -> LabelSelector {

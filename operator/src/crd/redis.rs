@@ -26,7 +26,8 @@ pub struct Redis {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedRedis {
-    /// `Standalone`: one server. `Replicated`: three servers and three sentinels, of which any one may fail. It cannot be
+    /// `Standalone`: one server. `Replicated`: three servers and three sentinels, of which any one may fail. `Cluster`: six
+    /// servers of a Redis Cluster, of which any one may fail, with a third of the documents on each two. It cannot be
     /// changed later.
     #[serde(default)]
     pub mode: RedisMode,
@@ -47,6 +48,20 @@ pub enum RedisMode {
     Standalone,
     /// A primary and two replicas with a volume each, and sentinels that promote a replica when the primary is gone.
     Replicated,
+    /// Three primaries with a third of the documents and a replica each, and a volume for every server. They promote a
+    /// replica by themselves when its primary is gone.
+    Cluster,
+}
+
+impl RedisMode {
+    /// How many servers that is.
+    pub fn servers(self) -> i32 {
+        match self {
+            Self::Standalone => 1,
+            Self::Replicated => 3,
+            Self::Cluster => 6,
+        }
+    }
 }
 
 /// A Redis of one's own.

@@ -3,7 +3,7 @@
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Component, is_replicated, label_selector, metadata};
+use super::{Component, label_selector, metadata, redis_mode};
 use crate::controller::validate::Validated;
 
 /// `maxUnavailable` and not `minAvailable`, so that one gateway alone does not block a node's drain for ever; a gateway
@@ -12,9 +12,10 @@ pub(super) fn gateway(plan: &Validated) -> PodDisruptionBudget {
     one_at_a_time(plan, Component::Gateway)
 }
 
-/// Of three servers two are needed: a primary, and a replica without which it takes no writes.
+/// Of three servers two are needed: a primary, and a replica without which it takes no writes. Of a cluster's six, one of
+/// each two that have the same documents.
 pub(super) fn redis(plan: &Validated) -> Option<PodDisruptionBudget> {
-    is_replicated(plan).then(|| one_at_a_time(plan, Component::Redis))
+    redis_mode(plan).filter(|mode| mode.servers() > 1).map(|_| one_at_a_time(plan, Component::Redis))
 }
 
 fn one_at_a_time(plan: &Validated, component: Component) -> PodDisruptionBudget {

@@ -1,5 +1,5 @@
-//! Who may reach what. Redis and Postgres: the gateways of the same EditorCluster, a replicated Redis' servers and
-//! sentinels each other, and nobody else.
+//! Who may reach what. Redis and Postgres: the gateways of the same EditorCluster, the servers and sentinels of a Redis of
+//! many each other, and nobody else. A cluster's bus asks for no password, so it is its servers' alone.
 
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
@@ -7,10 +7,11 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{
-    ADMIN_PORT, Component, POSTGRES_PORT, PUBLIC_PORT, REDIS_PORT, SENTINEL_PORT, is_replicated, label_selector,
-    metadata,
+    ADMIN_PORT, Component, POSTGRES_PORT, PUBLIC_PORT, REDIS_BUS_PORT, REDIS_PORT, SENTINEL_PORT, label_selector,
+    metadata, redis_mode,
 };
-use crate::controller::validate::{PostgresPlan, RedisPlan, Validated};
+use crate::controller::validate::{PostgresPlan, Validated};
+use crate::crd::RedisMode;
 
 /// One policy for each component that has one.
 #[derive(Clone, Debug, Default)]
@@ -28,40 +29,41 @@ pub(super) fn build(plan: &Validated) -> NetworkPolicies {
         pod_selector: Some(label_selector(plan, component)),
         ..NetworkPolicyPeer::default()
     };
-    let gateways = pods(Component::Gateway);
-    let (redis_peers, redis_ports) = if is_replicated(plan) {
-        (vec![gateways.clone(), pods(Component::Redis)], &[REDIS_PORT, SENTINEL_PORT][..])
-    } else {
-        (vec![gateways.clone()], &[REDIS_PORT][..])
-    };
-    let managed_redis = matches!(plan.redis, RedisPlan::Managed { .. });
+    let (gateways, servers) = (pods(Component::Gateway), pods(Component::Redis));
+    let redis = redis_mode(plan).map(|mode| match mode {
+        RedisMode::Standalone => vec![rule(Some(vec![gateways.clone()]), &[REDIS_PORT])],
+        RedisMode::Replicated => vec![rule(Some(vec![gateways.clone(), servers]), &[REDIS_PORT, SENTINEL_PORT])],
+        RedisMode::Cluster => vec![
+            rule(Some(vec![gateways.clone()]), &[REDIS_PORT]),
+            rule(Some(vec![servers]), &[REDIS_PORT, REDIS_BUS_PORT]),
+        ],
+    });
     let managed_postgres = matches!(plan.postgres, PostgresPlan::Managed { .. });
+    let postgres = managed_postgres.then(|| vec![rule(Some(vec![gateways]), &[POSTGRES_PORT])]);
     NetworkPolicies {
-        redis: managed_redis.then(|| policy(plan, Component::Redis, Some(redis_peers), redis_ports)),
-        postgres: managed_postgres.then(|| policy(plan, Component::Postgres, Some(vec![gateways]), &[POSTGRES_PORT])),
-        gateway: Some(policy(plan, Component::Gateway, None, &[PUBLIC_PORT, ADMIN_PORT])),
+        redis: redis.map(|rules| policy(plan, Component::Redis, rules)),
+        postgres: postgres.map(|rules| policy(plan, Component::Postgres, rules)),
+        gateway: Some(policy(plan, Component::Gateway, vec![rule(None, &[PUBLIC_PORT, ADMIN_PORT])])),
     }
 }
 
 /// `from: None` is anybody.
-fn policy(
-    plan: &Validated,
-    component: Component,
-    from: Option<Vec<NetworkPolicyPeer>>,
-    ports: &[i32],
-) -> NetworkPolicy {
+fn rule(from: Option<Vec<NetworkPolicyPeer>>, ports: &[i32]) -> NetworkPolicyIngressRule {
     let port = |number: &i32| NetworkPolicyPort {
         port: Some(IntOrString::Int(*number)),
         protocol: Some("TCP".to_owned()),
         ..NetworkPolicyPort::default()
     };
-    let ports = ports.iter().map(port).collect();
+    NetworkPolicyIngressRule { from, ports: Some(ports.iter().map(port).collect()) }
+}
+
+fn policy(plan: &Validated, component: Component, rules: Vec<NetworkPolicyIngressRule>) -> NetworkPolicy {
     NetworkPolicy {
         metadata: metadata(plan, component),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(label_selector(plan, component)),
             policy_types: Some(vec!["Ingress".to_owned()]),
-            ingress: Some(vec![NetworkPolicyIngressRule { from, ports: Some(ports) }]),
+            ingress: Some(rules),
             ..NetworkPolicySpec::default()
         }),
     }

@@ -1,4 +1,5 @@
-//! The managed Redis: one server with a volume and a password, or three of them with a sentinel beside each.
+//! The managed Redis: one server with a volume and a password, three of them with a sentinel beside each, or the six of a
+//! Redis Cluster.
 //!
 //! A sentinel is in the server's pod and not in one of its own: it would be on the same nodes anyway, and so three pods
 //! and three volumes are all that there is. What it has learned is on the server's volume.
@@ -11,11 +12,10 @@ use super::pod::{
     config_volume, env, env_from_field, env_from_secret, every, exec, memory_volume, mount, read_only, requirements,
 };
 use super::store::{Store, container, store};
-use super::{Component, REDIS_PORT, SENTINEL_PORT, child_name, is_replicated, services};
+use super::{Component, REDIS_PORT, SENTINEL_PORT, child_name, redis_mode, services};
 use crate::controller::validate::{RedisPlan, Validated};
+use crate::crd::RedisMode;
 
-/// Servers of a replicated Redis, and sentinels: two are a majority.
-pub const SERVERS: i32 = 3;
 /// What the sentinels call the primary; it stands in their start script as well.
 pub(super) const PRIMARY: &str = "documents";
 const SENTINEL: &str = "sentinel";
@@ -25,13 +25,18 @@ const PING: [&str; 3] = ["/bin/sh", "-c", r#"[ "$(redis-cli ping)" = PONG ]"#];
 /// A primary, or a replica that has all that its primary has: a rollout goes on only then.
 const SERVES: [&str; 3] =
     ["/bin/sh", "-c", r#"case "$(redis-cli role)" in master* | *connected*) ;; *) exit 1 ;; esac"#];
+const CLUSTER_SERVES: [&str; 2] = ["/bin/sh", "/etc/editorcluster/ready.sh"];
 /// The sentinel sees the primary and enough of the others to promote a replica.
 const WATCHES: [&str; 3] =
     ["/bin/sh", "-c", r#"case "$(redis-cli -p 26379 sentinel ckquorum documents)" in OK*) ;; *) exit 1 ;; esac"#];
 
 pub(super) fn build(plan: &Validated) -> Option<StatefulSet> {
-    let RedisPlan::Managed { mode: _, image, storage, resources, password } = &plan.redis else { return None };
-    let replicated = is_replicated(plan);
+    let RedisPlan::Managed { mode, image, storage, resources, password } = &plan.redis else { return None };
+    let serves: &[&str] = match mode {
+        RedisMode::Standalone => &PING,
+        RedisMode::Replicated => &SERVES,
+        RedisMode::Cluster => &CLUSTER_SERVES,
+    };
     let name = child_name(&plan.name, Component::Redis);
     let server = Container {
         image: Some(image.clone()),
@@ -42,26 +47,26 @@ pub(super) fn build(plan: &Validated) -> Option<StatefulSet> {
             read_only(mount("config", "/etc/editorcluster")),
             mount("run", "/run/redis"),
         ]),
-        lifecycle: replicated.then(hand_over),
+        lifecycle: (mode.servers() > 1).then(hand_over),
         startup_probe: Some(every(2, 5, 150, exec(&["redis-cli", "ping"]))),
         // Loading is not death: the answer may be anything.
         liveness_probe: Some(every(15, 10, 4, exec(&["redis-cli", "ping"]))),
-        readiness_probe: Some(every(3, 5, 2, exec(if replicated { &SERVES } else { &PING }))),
+        readiness_probe: Some(every(3, 5, 2, exec(serves))),
         ..Container::default()
     };
     let mut containers = vec![container(Component::Redis.as_str(), REDIS_PORT, "start.sh", server)];
-    if replicated {
+    if *mode == RedisMode::Replicated {
         containers.push(sentinel(plan, image));
     }
     Some(store(
         plan,
         Store {
             component: Component::Redis,
-            servers: if replicated { SERVERS } else { 1 },
+            servers: mode.servers(),
             containers,
             volumes: vec![config_volume("config", &name), memory_volume("run", "1Mi")],
             size: storage,
-            files: redis_files(plan),
+            files: redis_files(*mode),
             password,
         },
     ))
@@ -88,30 +93,39 @@ fn environment(plan: &Validated) -> Vec<EnvVar> {
         env_from_secret("REDIS_PASSWORD", &secret, "password"),
         env_from_secret("REDISCLI_AUTH", &secret, "password"),
     ];
-    if is_replicated(plan) {
+    let servers = servers(plan);
+    if servers.len() > 1 {
         let host = services::host(plan, Component::Redis);
         variables.extend([
             env_from_field("POD_NAME", "metadata.name"),
             env("REDIS_SELF", format!("$(POD_NAME).{host}")),
-            env("REDIS_PEERS", servers(plan).join(" ")),
+            env("REDIS_PEERS", servers.join(" ")),
         ]);
+    }
+    if redis_mode(plan) == Some(RedisMode::Cluster) {
+        variables.push(env_from_field("REDIS_ADDRESS", "status.podIP"));
     }
     variables
 }
 
 /// The names of all servers. They stay true when a pod gets another address.
-pub(super) fn servers(plan: &Validated) -> Vec<String> {
+fn servers(plan: &Validated) -> Vec<String> {
     let (name, host) = (child_name(&plan.name, Component::Redis), services::host(plan, Component::Redis));
-    (0..SERVERS).map(|number| format!("{name}-{number}.{host}")).collect()
+    let count = redis_mode(plan).map_or(0, RedisMode::servers);
+    (0..count).map(|number| format!("{name}-{number}.{host}")).collect()
 }
 
-/// How clients find the primary; `password` may also be a variable that the kubelet puts in.
+/// How clients find the primary, or the primaries; `password` may also be a variable that the kubelet puts in.
 pub(super) fn url(plan: &Validated, password: &str) -> String {
-    if is_replicated(plan) {
-        let sentinels: Vec<_> = servers(plan).into_iter().map(|host| format!("{host}:{SENTINEL_PORT}")).collect();
-        format!("redis+sentinel://:{password}@{}/{PRIMARY}?sentinel-password={password}", sentinels.join(","))
-    } else {
-        format!("redis://:{password}@{}:{REDIS_PORT}", services::host(plan, Component::Redis))
+    let all = |port| servers(plan).iter().map(|host| format!("{host}:{port}")).collect::<Vec<_>>().join(",");
+    match redis_mode(plan) {
+        Some(RedisMode::Replicated) => {
+            format!("redis+sentinel://:{password}@{}/{PRIMARY}?sentinel-password={password}", all(SENTINEL_PORT))
+        }
+        Some(RedisMode::Cluster) => format!("redis+cluster://:{password}@{}", all(REDIS_PORT)),
+        Some(RedisMode::Standalone) | None => {
+            format!("redis://:{password}@{}:{REDIS_PORT}", services::host(plan, Component::Redis))
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Component, POSTGRES_PORT, REDIS_PORT, SENTINEL_PORT, child_name, is_replicated, metadata, selector};
-use crate::controller::validate::{PostgresPlan, RedisPlan, Validated};
-use crate::crd::ExposeType;
+use super::{Component, POSTGRES_PORT, REDIS_PORT, SENTINEL_PORT, child_name, metadata, redis_mode, selector};
+use crate::controller::validate::{PostgresPlan, Validated};
+use crate::crd::{ExposeType, RedisMode};
 
 /// A Service's name as every pod of the cluster can look it up, whatever the cluster's domain is.
 pub(super) fn host(plan: &Validated, component: Component) -> String {
@@ -22,16 +22,17 @@ pub(super) fn gateway(plan: &Validated) -> Service {
 }
 
 pub(super) fn redis(plan: &Validated) -> Option<Service> {
-    let managed = matches!(plan.redis, RedisPlan::Managed { .. });
-    let mut service =
-        managed.then(|| service(plan, Component::Redis, "ClusterIP", port("redis", REDIS_PORT, "redis")))?;
-    if is_replicated(plan)
+    let mode = redis_mode(plan)?;
+    let mut service = service(plan, Component::Redis, "ClusterIP", port("redis", REDIS_PORT, "redis"));
+    if mode.servers() > 1
         && let Some(spec) = &mut service.spec
     {
         // For the names of its pods. They find each other before one of them is ready.
         spec.cluster_ip = Some("None".to_owned());
         spec.publish_not_ready_addresses = Some(true);
-        spec.ports.get_or_insert_default().push(port("sentinel", SENTINEL_PORT, "sentinel"));
+        if mode == RedisMode::Replicated {
+            spec.ports.get_or_insert_default().push(port("sentinel", SENTINEL_PORT, "sentinel"));
+        }
     }
     Some(service)
 }

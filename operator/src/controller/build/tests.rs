@@ -64,16 +64,28 @@ fn the_smallest_spec_makes_these_children() {
 fn a_replicated_redis_is_three_servers_with_a_sentinel_beside_each_found_by_names_that_stay() {
     let children = children("{redis: {managed: {mode: Replicated}}}");
     let files: Vec<_> = children.redis_config.unwrap().data.unwrap().into_keys().collect();
-    assert_eq!(files, ["primary.sh", "redis.conf", "sentinel.sh", "start.sh", "stop.sh"]);
+    assert_eq!(files, ["common.sh", "primary.sh", "redis.conf", "sentinel.sh", "start.sh", "stop.sh"]);
     let env = children.gateway.spec.unwrap().template.spec.unwrap().containers.remove(0).env.unwrap();
     let url = env.into_iter().find(|variable| variable.name == "EDITORCLUSTER_REDIS_URL").unwrap().value;
     let parts = (children.redis, children.redis_service, children.redis_budget, children.policies.redis, url);
     expect_file!["tests/redis-replicated.yaml"].assert_eq(&yaml(&parts));
 }
 
+/// UPDATE_EXPECT=1 writes the file anew; look at the difference.
+#[test]
+fn a_redis_cluster_is_six_servers_that_know_their_address_and_whose_bus_nobody_else_may_reach() {
+    let children = children("{redis: {managed: {mode: Cluster}}}");
+    let files: Vec<_> = children.redis_config.unwrap().data.unwrap().into_keys().collect();
+    assert_eq!(files, ["cluster.sh", "common.sh", "keep.sh", "ready.sh", "redis.conf", "start.sh", "stop.sh"]);
+    let env = children.gateway.spec.unwrap().template.spec.unwrap().containers.remove(0).env.unwrap();
+    let url = env.into_iter().find(|variable| variable.name == "EDITORCLUSTER_REDIS_URL").unwrap().value;
+    let parts = (children.redis, children.redis_service, children.redis_budget, children.policies.redis, url);
+    expect_file!["tests/redis-cluster.yaml"].assert_eq(&yaml(&parts));
+}
+
 #[test]
 fn the_names_of_the_primary_in_the_scripts_and_in_the_url_are_one() {
-    let text = configmaps::redis_files(&plan_of("{redis: {managed: {mode: Replicated}}}", Dereferenced::default()));
+    let text = configmaps::redis_files(RedisMode::Replicated);
     let names = |line: &str| line.contains("get-master-addr-by-name documents") || line.contains("monitor documents");
     assert_eq!(redis::PRIMARY, "documents");
     assert!(text.iter().filter(|(_, text)| text.lines().any(names)).count() == 2);

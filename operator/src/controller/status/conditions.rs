@@ -7,7 +7,6 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::Seen;
-use crate::controller::build::REDIS_SERVERS;
 use crate::controller::observe::Gateways;
 use crate::controller::validate::{Invalid, PostgresPlan, RedisPlan, Validated};
 use crate::crd::{ConditionType, EditorCluster, Reason, RedisMode};
@@ -78,7 +77,14 @@ pub(super) fn of_stores(conditions: &mut Conditions, plan: &Validated, seen: &Se
         RedisPlan::Managed { mode: RedisMode::Standalone, .. } => {
             of_store(plan, "redis", seen.redis, Verdict::new(true, Reason::Running, "Redis runs."))
         }
-        RedisPlan::Managed { mode: RedisMode::Replicated, .. } => of_replicated(plan, seen.redis),
+        // Two: a primary, and a replica without which it takes no writes. The same two have the majority of the sentinels.
+        RedisPlan::Managed { mode: mode @ RedisMode::Replicated, .. } => {
+            of_servers(plan, seen.redis, *mode, 2, "a primary, two replicas and three sentinels")
+        }
+        // A server is ready only where the whole cluster works, and for that three are enough.
+        RedisPlan::Managed { mode: mode @ RedisMode::Cluster, .. } => {
+            of_servers(plan, seen.redis, *mode, 3, "a cluster of three primaries with a replica each")
+        }
         RedisPlan::External { secret, key, .. } => {
             Verdict::new(true, Reason::External, format!("The Redis of the Secret {secret} (key {key})."))
         }
@@ -112,22 +118,22 @@ fn of_store(plan: &Validated, component: &str, set: Option<&StatefulSet>, well: 
     Verdict::new(false, Reason::Starting, message)
 }
 
-/// Of three servers two must be there: a primary, and a replica without which it takes no writes. The same two have the
-/// majority of the sentinels.
-fn of_replicated(plan: &Validated, set: Option<&StatefulSet>) -> Verdict {
-    let ready = ready(set);
+/// Of `mode`'s servers `needed` must be ready. `well`: what they are when all are.
+fn of_servers(plan: &Validated, set: Option<&StatefulSet>, mode: RedisMode, needed: i32, well: &str) -> Verdict {
+    let (ready, servers) = (ready(set), mode.servers());
     let look = format!(
         "kubectl describe pods -n {} -l app.kubernetes.io/instance={},app.kubernetes.io/component=redis",
         plan.namespace, plan.name
     );
-    if ready >= REDIS_SERVERS {
-        Verdict::new(true, Reason::Running, "Redis runs: a primary, two replicas and three sentinels.")
-    } else if ready >= 2 {
+    if ready >= servers {
+        Verdict::new(true, Reason::Running, format!("Redis runs: {well}."))
+    } else if ready >= needed {
         let message =
-            format!("Redis runs, with {ready} of {REDIS_SERVERS} servers: no other may fail. If it stays so: {look}");
+            format!("Redis runs, with {ready} of {servers} servers: no other may fail. If it stays so: {look}");
         Verdict::new(true, Reason::ServersMissing, message)
     } else {
-        let message = format!("{ready} of {REDIS_SERVERS} servers are ready, and 2 are needed. If it stays so: {look}");
+        let message =
+            format!("{ready} of {servers} servers are ready, and {needed} are needed. If it stays so: {look}");
         Verdict::new(false, Reason::Starting, message)
     }
 }

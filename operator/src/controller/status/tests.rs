@@ -170,15 +170,24 @@ fn a_store_that_most_gateways_cannot_reach_is_not_ready_however_well_its_pods_ar
 }
 
 #[test]
-fn a_replicated_redis_may_miss_one_server() {
-    for (ready, condition) in
-        [(3, "RedisReady=True Running"), (2, "RedisReady=True ServersMissing"), (1, "RedisReady=False Starting")]
-    {
+fn a_replicated_redis_may_miss_one_server_and_a_cluster_one_of_each_two() {
+    let (running, missing, starting) =
+        ("RedisReady=True Running", "RedisReady=True ServersMissing", "RedisReady=False Starting");
+    let cases = [
+        ("Replicated", 3, running),
+        ("Replicated", 2, missing),
+        ("Replicated", 1, starting),
+        ("Cluster", 6, running),
+        ("Cluster", 5, missing),
+        ("Cluster", 3, missing),
+        ("Cluster", 2, starting),
+    ];
+    for (mode, ready, condition) in cases {
         let mut world = World::well();
-        world.object.spec.redis = serde_json::from_value(json!({"managed": {"mode": "Replicated"}})).unwrap();
+        world.object.spec.redis = serde_json::from_value(json!({"managed": {"mode": mode}})).unwrap();
         world.stores_ready = ready;
         let said = reasons(&world.status(2));
-        assert!(said.contains(&condition.to_owned()), "{ready} of 3: {said:?}");
+        assert!(said.contains(&condition.to_owned()), "{mode} with {ready}: {said:?}");
     }
 }
 

@@ -1,12 +1,5 @@
-# Written by the operator. Read by the scripts of a replicated Redis. REDIS_SELF is this pod's name, REDIS_PEERS has the
-# names of all, the first one first; redis-cli finds the password in REDISCLI_AUTH.
-
-# What the server or sentinel on port $2 of $1 answers to the rest; nothing when it does not answer.
-ask() {
-  host=$1 port=$2
-  shift 2
-  timeout 2 redis-cli -h "$host" -p "$port" "$@" 2> /dev/null || true
-}
+# Written by the operator. Read by the scripts of a replicated Redis.
+. /etc/editorcluster/common.sh
 
 # Whom the sentinels take for the primary, a line for each sentinel that knows one.
 named() {

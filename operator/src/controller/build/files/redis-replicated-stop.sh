@@ -3,10 +3,6 @@
 set -eu
 . /etc/editorcluster/primary.sh
 
-is_primary() {
-  [ "$(ask "$REDIS_SELF" 6379 role | head -n 1)" = master ]
-}
-
 is_primary || exit 0
 for peer in $REDIS_PEERS; do
   # The own sentinel is ending as well.
