@@ -3,12 +3,12 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::cluster::Cluster;
 use e2e::scenario::clients::ClientProgram;
 use e2e::scenario::container::Processes;
 use e2e::scenario::editor_cluster::{EditorCluster, GatewayPod};
-use e2e::scenario::kubectl::{get, kubectl};
+use e2e::scenario::kubectl::get;
 use e2e::scenario::namespace::Namespace;
 use e2e::scenario::until;
 use e2e::{shell, volumes};

@@ -1,7 +1,7 @@
-//! Two gateways on a Redis Cluster: documents everywhere, a slot that moves, a primary that dies.
+//! A Redis Cluster: documents everywhere, a slot that moves, a primary that dies, slots that nobody has yet.
 
 use bytes::Bytes;
-use e2e_servers::{Postgres, RedisCluster};
+use e2e_servers::{Postgres, Redis, RedisCluster, free_port, wait_until};
 use gateway::bus::redis::RedisBus;
 use gateway::bus::{Bus, Event};
 use gateway::room::log::{Appended, Epoch, Opened, Position};
@@ -94,4 +94,42 @@ async fn a_primary_of_a_cluster_is_killed_under_edits_and_none_is_lost() {
     let replica = cluster.servers[primary + 3].command(&["ROLE"]).unwrap();
     assert!(replica.contains("master"), "the replica has not taken over: {replica}");
     all_agree(&url, &postgres, pods, ann, bob).await;
+}
+
+/// A server that has a third of the slots; nobody has the others.
+fn a_third(coverage: &str) -> Redis {
+    let port = free_port().unwrap().to_string();
+    let words = ["--cluster-enabled", "yes", "--cluster-port", &port, "--cluster-require-full-coverage", coverage];
+    let server = Redis::start_with(&words).unwrap();
+    server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "5460"]).unwrap();
+    server
+}
+
+/// In slot 12182 (`CLUSTER KEYSLOT`).
+const LATER: &str = "foo";
+
+async fn reads_when_whole(server: &Redis, generation: u64, before: impl Fn(&Redis) -> bool) {
+    let (sender, mut events) = unbounded_channel();
+    let bus = RedisBus::connect(format!("redis+cluster://127.0.0.1:{}", server.port()).as_str(), sender).unwrap();
+    wait_until("the bus has looked", DEADLINE, || Ok(before(server))).unwrap();
+    server.command(&["CLUSTER", "ADDSLOTSRANGE", "5461", "16383"]).unwrap();
+    loop {
+        let event = tokio::time::timeout(DEADLINE, events.recv()).await.expect("in time").expect("an event");
+        if matches!(event, Event::Connected { generation: is } if is == generation) {
+            break;
+        }
+    }
+    bus.read(LATER).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_is_still_being_made_is_waited_for() {
+    let tried = |server: &Redis| server.command(&["INFO", "commandstats"]).unwrap().contains("cluster|slots");
+    reads_when_whole(&a_third("yes"), 1, tried).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_that_were_nobodys_are_found_when_they_are_somebodys() {
+    let loaded = |server: &Redis| server.command(&["FUNCTION", "LIST"]).unwrap().contains("ec_read");
+    reads_when_whole(&a_third("no"), 2, loaded).await;
 }

@@ -38,6 +38,11 @@ impl Map {
         (slot <= *last).then_some(*primary)
     }
 
+    /// Whether each slot has a primary. Not in every cluster that works: `cluster-require-full-coverage` may be off.
+    pub(super) fn is_whole(&self) -> bool {
+        self.ranges.iter().map(|(first, last, _)| usize::from(last - first) + 1).sum::<usize>() == usize::from(SLOTS)
+    }
+
     /// From CLUSTER SLOTS' answer; a server that does not say its host is the one that was asked.
     fn decode(answer: Value, asked: &str) -> Option<Self> {
         let mut map = Self::default();
@@ -61,7 +66,7 @@ impl Map {
     }
 }
 
-/// Asks one server of the cluster, whichever answers first of those in the URL, beginning anywhere: one that a partition
+/// Asks one server of the cluster that works, whichever answers first of those in the URL, beginning anywhere: one that a partition
 /// has left behind must not be asked for ever.
 pub(super) async fn ask(loaded: &Loaded, seeds: &[ConnectionInfo]) -> Result<Map> {
     let mut problem = String::new();
@@ -71,15 +76,21 @@ pub(super) async fn ask(loaded: &Loaded, seeds: &[ConnectionInfo]) -> Result<Map
             let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
             let mut connection =
                 loaded.client(seed.clone())?.get_multiplexed_async_connection_with_config(&config).await?;
-            redis::cmd("CLUSTER").arg("SLOTS").query_async::<Value>(&mut connection).await
+            let mut asks = redis::pipe();
+            asks.cmd("CLUSTER").arg("INFO").cmd("CLUSTER").arg("SLOTS");
+            asks.query_async::<(String, Value)>(&mut connection).await
         };
         let asked = match seed.addr() {
             ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
             _ => continue,
         };
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, ask).await;
-        match answer.map(|answer| answer.map(|slots| Map::decode(slots, asked))) {
-            Ok(Ok(Some(map))) if !map.primaries.is_empty() => return Ok(map),
+        match answer.map(|answer| answer.map(|(info, slots)| (info, Map::decode(slots, asked)))) {
+            // While a cluster is made, its first servers know of no other, and so of few slots.
+            Ok(Ok((info, _))) if !info.contains("cluster_state:ok") => {
+                problem = format!("{} says that the cluster is down or not whole yet", seed.addr());
+            }
+            Ok(Ok((_, Some(map)))) if !map.primaries.is_empty() => return Ok(map),
             Ok(Ok(_)) => problem = format!("{} knows of no server that has slots", seed.addr()),
             Ok(Err(error)) => problem = format!("{}: {error}", seed.addr()),
             Err(_) => problem = format!("{} does not answer", seed.addr()),
@@ -142,6 +153,9 @@ mod tests {
         let owners = [0, 99, 100, 199, 200, 299, 300, 301, SLOTS - 1].map(|slot| map.primary(slot));
         assert_eq!(owners, [Some(1), Some(1), Some(0), Some(0), None, None, Some(1), None, None]);
         assert_eq!(Map::default().primary(0), None);
+        assert!(!map.is_whole());
+        let all = range(0, i64::from(SLOTS) - 1, server(named("a"), 1));
+        assert!(Map::decode(Value::Array(vec![all]), "asked").unwrap().is_whole());
         assert_eq!(Map::decode(Value::Array(vec![Value::Int(1)]), "asked"), None);
     }
 }

@@ -20,7 +20,7 @@ use crate::without;
 #[derive(Clone)]
 pub(super) struct Live {
     pub(super) generation: u64,
-    servers: Servers,
+    pub(super) servers: Servers,
     /// Cancelled by whoever finds out that the connection is no good.
     pub(super) broken: CancellationToken,
 }

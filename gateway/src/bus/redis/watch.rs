@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::address::Address;
-use super::live::Live;
+use super::cluster;
+use super::live::{Live, Servers};
 use super::sentinel::{self, Server};
 use super::source::{Loaded, RedisSource};
 
@@ -12,7 +13,7 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the connection is asked whether it still lives. Answers come in order, so a ping stands for every call
 /// before it and no call needs a timer of its own: it ends at the latest after this time and the time-out.
 const PING_EVERY: Duration = Duration::from_secs(1);
-/// How often the sentinels are asked whether another server is the primary by now. One that a partition has cut off
+/// How often sentinels are asked whether another server is the primary by now, and a cluster for slots that it lacked. One that a partition has cut off
 /// from them, and not from us, calls itself the primary for ever.
 const ASK_EVERY: Duration = Duration::from_secs(10);
 
@@ -49,6 +50,9 @@ impl Watch {
                 if self.is_deposed().await {
                     return "the sentinels have another primary";
                 }
+                if self.finds_slots(live).await {
+                    return "the cluster's slots that were nobody's are somebody's now";
+                }
                 asked = Instant::now();
             }
         }
@@ -61,5 +65,14 @@ impl Watch {
         };
         let named = sentinel::ask(&self.loaded, sentinels, name).await;
         !named.is_empty() && !named.contains(ours)
+    }
+
+    /// Whether some of the cluster's slots had no server, and have one now. No answer of a server tells it: the documents
+    /// of those slots are asked for nowhere.
+    async fn finds_slots(&self, live: &Live) -> bool {
+        let (Address::Cluster { seeds, .. }, Servers::Cluster(cluster)) = (&self.loaded.address, &live.servers) else {
+            return false;
+        };
+        !cluster.map.is_whole() && cluster::ask(&self.loaded, seeds).await.is_ok_and(|map| map != cluster.map)
     }
 }
