@@ -9,7 +9,7 @@ use bytes::Bytes;
 use yrs::updates::decoder::Decode as _;
 use yrs::{Doc, ReadTxn as _, StateVector, Transact as _, Update};
 
-use crate::protocol::yjs::update;
+use crate::protocol::yjs::update::{self, Outline};
 
 /// The tail is merged into the state beyond this many updates or bytes.
 const TAIL_UPDATES: usize = 256;
@@ -53,16 +53,18 @@ impl Document {
         if self.tail.len() <= TAIL_UPDATES && self.tail_bytes <= TAIL_BYTES { Ok(()) } else { self.compact() }
     }
 
-    /// Takes the database's row in, a validated update. Into an empty document it goes as it is: this code has encoded it,
-    /// and building a `Doc` to encode it again is most of what opening a document would cost.
+    /// Takes the database's row in. Into an empty document it goes as it is: this code has encoded it, and building a
+    /// `Doc` to encode it again is most of what opening a document would cost.
     ///
     /// # Errors
-    /// As `push`.
+    /// The row is not an update.
     pub fn load(&mut self, row: Bytes) -> Result<(), Invalid> {
         if !self.state.is_empty() || !self.tail.is_empty() {
+            validate(&row)?;
             return self.push(row);
         }
-        self.set_state(row);
+        let outline = update::outline(&row).map_err(|_| Invalid)?;
+        self.set_state(row, Some(outline));
         Ok(())
     }
 
@@ -106,12 +108,16 @@ impl Document {
         })
     }
 
-    fn set_state(&mut self, state: Bytes) {
-        let outline = update::outline(&state).ok();
-        // A state that cannot be read cannot be served either, whatever is said of its gaps.
+    /// Without an outline the state cannot be read, and so not be served either, whatever is said of its gaps.
+    fn set_state(&mut self, state: Bytes, outline: Option<Outline>) {
         self.gap = outline.as_ref().is_some_and(|outline| outline.gap);
         self.vector = outline.map(|outline| outline.vector.freeze());
         self.state = state;
+    }
+
+    fn set_merged(&mut self, state: Bytes) {
+        let outline = update::outline(&state).ok();
+        self.set_state(state, outline);
     }
 
     /// Merges the tail into the state. Some bytes decode and yet do not apply; they must not block the document for
@@ -139,12 +145,12 @@ impl Document {
             Err(invalid) => Err(invalid),
         };
         if let Ok(state) = state {
-            self.set_state(state);
+            self.set_merged(state);
             return Ok(());
         }
         let mut last = Ok(());
         for update in &tail {
-            last = with_doc([&self.state, update], |doc, _| encode(doc)).map(|state| self.set_state(state));
+            last = with_doc([&self.state, update], |doc, _| encode(doc)).map(|state| self.set_merged(state));
         }
         last
     }
@@ -326,9 +332,7 @@ mod tests {
         document.push(updates[1].clone()).unwrap();
         document.load(updates[2].clone()).unwrap();
         assert_eq!(text_of(&document.encode_state().unwrap()), "xxx");
-        let mut unreadable = Document::default();
-        unreadable.load(Bytes::from_static(&[9])).unwrap();
-        assert_eq!(unreadable.state_vector(), Err(Invalid));
+        assert_eq!(Document::default().load(Bytes::from_static(&[9])), Err(Invalid));
     }
 
     #[test]

@@ -69,12 +69,18 @@ const SKIP: u8 = 10;
 
 /// Whether the bytes are an update that Yjs and yrs read alike.
 pub fn check(update: &[u8]) -> Result<(), Refused> {
+    walk(update, |_, _, _| ())
+}
+
+/// Checks an update, and says which clocks of which client it brings up to the first gap, and whether that is all.
+fn walk(update: &[u8], mut brings: impl FnMut(u64, Range<u32>, bool)) -> Result<(), Refused> {
     let mut reader = Reader::new(update);
     let mut clients = BTreeSet::new();
     for _ in 0..reader.var_uint()? {
         let count = reader.var_uint()?;
-        client(&mut reader, &mut clients)?;
-        structs(&mut reader, count)?;
+        let client = client(&mut reader, &mut clients)?;
+        let (clocks, whole) = structs(&mut reader, count)?;
+        brings(client, clocks, whole);
     }
     clients.clear();
     for _ in 0..reader.var_uint()? {
@@ -117,20 +123,16 @@ pub struct Outline {
     pub gap: bool,
 }
 
-/// The outline of a state, an update that has passed [`check`]. The CRDT library's own function for the vector decodes
+/// The outline of a state, which is checked as [`check`] does it. The CRDT library's own function for the vector decodes
 /// every struct, which takes several times as long.
 pub fn outline(state: &[u8]) -> Result<Outline, Refused> {
-    let mut reader = Reader::new(state);
     let (mut clocks_of, mut gap) = (Vec::new(), false);
-    for _ in 0..reader.var_uint()? {
-        let count = reader.var_uint()?;
-        let client = reader.var_uint()?;
-        let (clocks, whole) = structs(&mut reader, count)?;
+    walk(state, |client, clocks, whole| {
         gap |= clocks.start > 0 || !whole;
         if clocks.start == 0 && clocks.end > 0 {
             clocks_of.push((client, clocks.end));
         }
-    }
+    })?;
     let mut vector = BytesMut::new();
     write_var_uint(&mut vector, clocks_of.len() as u64);
     for (client, clock) in clocks_of {
@@ -163,9 +165,9 @@ fn clock(reader: &mut Reader<'_>) -> Result<u32, Refused> {
 
 /// A client id that is not among those that came already. Of two parts for one client Yjs takes the last; yrs takes both
 /// as if the second went on where the first ends, and then no longer encodes what it holds.
-fn client(reader: &mut Reader<'_>, before: &mut BTreeSet<u64>) -> Result<(), Refused> {
+fn client(reader: &mut Reader<'_>, before: &mut BTreeSet<u64>) -> Result<u64, Refused> {
     let client = reader.var_uint()?;
-    if before.insert(client) { Ok(()) } else { Err(Refused::ClientTwice(client)) }
+    if before.insert(client) { Ok(client) } else { Err(Refused::ClientTwice(client)) }
 }
 
 /// A client id, below 2^53 like every integer of lib0, and a clock.
