@@ -98,10 +98,10 @@ async fn a_primary_of_a_cluster_is_killed_under_edits_and_none_is_lost() {
 
 /// A server that has a third of the slots; nobody has the others.
 fn a_third(coverage: &str) -> Redis {
-    let port = free_port().unwrap().to_string();
+    let port = free_port().expect("a port").to_string();
     let words = ["--cluster-enabled", "yes", "--cluster-port", &port, "--cluster-require-full-coverage", coverage];
-    let server = Redis::start_with(&words).unwrap();
-    server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "5460"]).unwrap();
+    let server = Redis::start_with(&words).expect("a server");
+    server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "5460"]).expect("an answer");
     server
 }
 
@@ -110,16 +110,17 @@ const LATER: &str = "foo";
 
 async fn reads_when_whole(server: &Redis, generation: u64, before: impl Fn(&Redis) -> bool) {
     let (sender, mut events) = unbounded_channel();
-    let bus = RedisBus::connect(format!("redis+cluster://127.0.0.1:{}", server.port()).as_str(), sender).unwrap();
-    wait_until("the bus has looked", DEADLINE, || Ok(before(server))).unwrap();
-    server.command(&["CLUSTER", "ADDSLOTSRANGE", "5461", "16383"]).unwrap();
+    let bus =
+        RedisBus::connect(format!("redis+cluster://127.0.0.1:{}", server.port()).as_str(), sender).expect("a URL");
+    wait_until("the bus has looked", DEADLINE, || Ok(before(server))).expect("in time");
+    server.command(&["CLUSTER", "ADDSLOTSRANGE", "5461", "16383"]).expect("an answer");
     loop {
         let event = tokio::time::timeout(DEADLINE, events.recv()).await.expect("in time").expect("an event");
         if matches!(event, Event::Connected { generation: is } if is == generation) {
             break;
         }
     }
-    bus.read(LATER).await.unwrap();
+    bus.read(LATER).await.expect("a log");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
