@@ -66,8 +66,8 @@ impl Map {
     }
 }
 
-/// Asks one server of the cluster that works, whichever answers first of those in the URL, beginning anywhere: one that a partition
-/// has left behind must not be asked for ever.
+/// Asks for the slots of a cluster that works: one server of those in the URL, whichever answers first, beginning
+/// anywhere, since one that a partition has left behind must not be asked for ever.
 pub(super) async fn ask(loaded: &Loaded, seeds: &[ConnectionInfo]) -> Result<Map> {
     let mut problem = String::new();
     let in_any_order: Vec<_> = seeds.choose_multiple(&mut rand::rng(), seeds.len()).collect();
