@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use e2e::scenario::until;
 
-use crate::load::{Breaks, Fault, Moved, gauge};
+use crate::load::{Breaks, Cost, Fault, gauge};
 
 /// Somebody takes nothing while 16 MiB are written; the gateway closes that connection (1013) and nobody else's.
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn fault_slow_consumer() -> Result<()> {
     fault.people.say("read").await?;
     fault.vanish().await?;
     fault.goes_on(300).await?;
-    fault.end(Moved::Yes).await
+    fault.end(Cost::Connections).await
 }
 
 #[tokio::test]
@@ -35,5 +35,5 @@ async fn fault_bad_frames() -> Result<()> {
     ensure!(attacked["attacks"] == attacked["closed"], "bad messages without consequence: {attacked}");
     fault.vanish().await?;
     fault.goes_on(300).await?;
-    fault.end(Moved::No).await
+    fault.end(Cost::Nothing).await
 }

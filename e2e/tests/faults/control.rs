@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::sleep;
 
-use crate::load::{Breaks, Fault, GATEWAYS, Moved};
+use crate::load::{Breaks, Cost, Fault, GATEWAYS};
 
 const SYSTEM: &str = "editorcluster-system";
 const OUTAGE: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ async fn fault_operator_leader_killed() -> Result<()> {
     reconciles(&fault).await?;
     fault.vanish().await?;
     fault.goes_on(300).await?;
-    fault.end(Moved::No).await
+    fault.end(Cost::Nothing).await
 }
 
 /// It is stopped and not killed: requests hang, which is worse. Meanwhile a gateway dies.
@@ -62,7 +62,7 @@ async fn fault_api_server_away_for_a_minute() -> Result<()> {
     during?;
     fault.restarted(&victim.name).await?;
     reconciles(&fault).await?;
-    fault.end(Moved::Yes).await
+    fault.end(Cost::Connections).await
 }
 
 /// A CRD with one column less, as an older chart of ours would have left it; and somebody's kubectl owns its fields.
@@ -97,5 +97,5 @@ async fn fault_chart_and_crd_upgraded() -> Result<()> {
     cluster.install_operator(&[]).await?;
     fault.vanish().await?;
     fault.goes_on(300).await?;
-    fault.end(Moved::No).await
+    fault.end(Cost::Nothing).await
 }

@@ -12,7 +12,7 @@ use e2e::scenario::until;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tokio::time::sleep;
 
-use crate::load::{Breaks, Fault, Moved};
+use crate::load::{Breaks, Cost, Fault};
 
 const FULL: Duration = Duration::from_secs(30);
 /// A new database and its first segments of write-ahead log fit in.
@@ -105,5 +105,5 @@ async fn fault_disk_full_under_postgres() -> Result<()> {
     sleep(FULL).await;
     volume.free()?;
     fault.goes_on(300).await?;
-    fault.end(Moved::No).await
+    fault.end(Cost::Nothing).await
 }

@@ -8,7 +8,7 @@ use e2e::scenario::until;
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
-use crate::load::{Breaks, Fault, GATEWAYS, Moved};
+use crate::load::{Breaks, Cost, Fault, GATEWAYS};
 
 const PAUSE: Duration = Duration::from_secs(20);
 
@@ -20,20 +20,20 @@ async fn fault_gateway_killed() -> Result<()> {
     fault.vanish().await?;
     fault.restarted(&victim.name).await?;
     fault.goes_on(300).await?;
-    fault.end(Moved::Yes).await
+    fault.end(Cost::Connections).await
 }
 
 /// It wakes up with sessions, a subscription and answers under way that everybody else has given up.
 #[tokio::test]
 async fn fault_gateway_paused() -> Result<()> {
-    let mut fault = Fault::begin("fault_gateway_paused", Breaks::ItsNamespace, "").await?;
-    let victim = fault.processes(&fault.busiest().await?.name).await?;
+    let mut fault = Fault::begin_at_gateways("fault_gateway_paused").await?;
+    let victim = fault.first_authors().await?;
     victim.signal(Signal::SIGSTOP)?;
     fault.vanish().await?;
     sleep(PAUSE).await;
     victim.signal(Signal::SIGCONT)?;
     fault.goes_on(300).await?;
-    fault.end(Moved::No).await
+    fault.end(Cost::Waiting(PAUSE.mul_f64(0.9))).await
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn fault_rolling_update() -> Result<()> {
         Ok((now.len() == GATEWAYS && now.iter().all(|pod| !before.contains(pod))).then_some(()))
     })
     .await?;
-    fault.end(Moved::Yes).await
+    fault.end(Cost::Connections).await
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn fault_scale_down_from_10_to_2() -> Result<()> {
     .await?;
     fault.vanish().await?;
     fault.cluster.settled_at(2, Duration::from_secs(240)).await?;
-    fault.end_with(2, Moved::Yes).await
+    fault.end_with(2, Cost::Connections).await
 }
 
 /// The stores stay: their volumes are the node's.
@@ -94,5 +94,5 @@ async fn fault_node_drain() -> Result<()> {
     kubectl(&["uncordon", &node]).await?;
     ensure!(!moved?.contains(&victim), "the gateway is still where it was");
     fault.vanish().await?;
-    fault.end(Moved::Yes).await
+    fault.end(Cost::Connections).await
 }

@@ -8,7 +8,7 @@ use e2e::scenario::until;
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
-use crate::load::{Breaks, Fault, Moved};
+use crate::load::{Breaks, Cost, Fault};
 
 const PARTITION: Duration = Duration::from_secs(30);
 const OUTAGE: Duration = Duration::from_secs(60);
@@ -20,7 +20,7 @@ async fn fault_redis_killed() -> Result<()> {
     fault.vanish().await?;
     fault.restarted("docs-redis-0").await?;
     fault.goes_on(300).await?;
-    fault.end(Moved::No).await
+    fault.end(Cost::A_RESTART).await
 }
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn fault_redis_restart_empty() -> Result<()> {
     fault.vanish().await?;
     fault.restarted("docs-redis-0").await?;
     fault.goes_on(300).await?;
-    fault.end(Moved::No).await
+    fault.end(Cost::A_RESTART).await
 }
 
 /// Under `Log` an edit may be lost that only these two had; under `Database` an acknowledgement means more.
@@ -46,7 +46,7 @@ async fn fault_gateway_and_redis_at_once_under_database_durability() -> Result<(
     fault.restarted(&victim.name).await?;
     fault.restarted("docs-redis-0").await?;
     fault.goes_on(300).await?;
-    fault.end(Moved::Yes).await
+    fault.end(Cost::Connections).await
 }
 
 /// The primary of three servers is killed and out of reach, as if its node were gone, until another one is the primary;
@@ -75,7 +75,7 @@ async fn fault_redis_primary_dies() -> Result<()> {
     .await?;
     fault.restarted(&victim).await?;
     fault.goes_on(300).await?;
-    fault.end(Moved::No).await
+    fault.end(Cost::A_RESTART).await
 }
 
 /// One of a Redis Cluster's three primaries, in the same way.
@@ -108,21 +108,21 @@ async fn fault_redis_cluster_primary_dies() -> Result<()> {
         "the killed one sees other primaries than {after:?}"
     );
     fault.goes_on(300).await?;
-    fault.end(Moved::No).await
+    fault.end(Cost::A_RESTART).await
 }
 
 /// Between one gateway and Redis, in both directions and without a word.
 #[tokio::test]
 async fn fault_redis_partition() -> Result<()> {
-    let mut fault = Fault::begin("fault_redis_partition", Breaks::ItsNamespace, "").await?;
-    let gateway = fault.processes(&fault.busiest().await?.name).await?;
+    let mut fault = Fault::begin_at_gateways("fault_redis_partition").await?;
+    let gateway = fault.first_authors().await?;
     gateway.drop_packets("OUTPUT -p tcp --dport 6379").await?;
     gateway.drop_packets("INPUT -p tcp --sport 6379").await?;
     fault.vanish().await?;
     sleep(PARTITION).await;
     gateway.heal().await?;
     fault.goes_on(300).await?;
-    fault.end(Moved::No).await
+    fault.end(Cost::A_RESTART).await
 }
 
 /// Killed, and out of reach for a minute: acknowledgements go on, since they mean the log.
@@ -143,7 +143,7 @@ async fn fault_postgres_down_for_a_minute() -> Result<()> {
     fault.postgres().await?.heal().await?;
     fault.goes_on(300).await?;
     fault.cluster.reason("StorageReady", "ForTrying").await?;
-    fault.end(Moved::No).await
+    fault.end(Cost::Nothing).await
 }
 
 /// Its files are gone and it is killed before it can write them again.
