@@ -312,6 +312,7 @@ fn a_stream_whose_head_was_evicted_is_opened_again_and_covered_and_the_room_ends
     reply.entries.insert(0, entry(epoch, 0, &edit(9)));
     desk.join(reply, Some(Row { state: edit(9), position: Some(Position { epoch, n: 0 }), rev: 1 }));
     desk.input_at(3, Input::Tick);
+    desk.rev_is(3, 1);
     let (call, position) = desk
         .take(|effect| if let Effect::Cover { call, position, .. } = effect { Some((*call, *position)) } else { None });
     assert_eq!(position, Position { epoch: next, n: 0 });

@@ -19,6 +19,8 @@ pub enum Rule {
     PersistOnAppend,
     /// Only a log that is covered to its last entry expires. Kept by the log server.
     ExpireAtLastOnly,
+    /// Entries are trimmed one checkpoint behind, and late. Kept by the log server.
+    TrimLate,
     /// Nothing is appended under an epoch that is not head's. Kept by the log server.
     RefuseOtherEpochs,
     /// Nothing is appended under an epoch of an earlier reign of the server. Kept by the log server.
@@ -35,4 +37,8 @@ pub enum Rule {
     ConnectionGeneration,
     /// A tick also compares the row's `rev`.
     CompareRev,
+    /// A COVER that does not come right behind the commit of a row asks first whether that row is still there.
+    ConfirmBeforeCover,
+    /// A row that is an earlier one than what is known of it is written again, with all that the room holds.
+    RewriteEarlierRow,
 }

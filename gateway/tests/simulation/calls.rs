@@ -130,6 +130,7 @@ impl World {
 
     fn write(&mut self, row: Row) -> i64 {
         let rev = row.rev;
+        self.commits.push((self.now, row.clone()));
         self.row = Some(row);
         rev
     }

@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     /// For a while notices come late, not at all, twice and in another order.
     NoisyBus,
     DatabaseDown,
+    /// A standby that lags takes over: the row is the one of some seconds before.
+    DatabaseLosesCommits,
     /// The log's head is evicted.
     HeadEvicted,
     /// The log's stream is evicted; its head stays.
@@ -37,7 +39,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Those that must be survived together with any other. An eviction has a test of its own.
+    /// Those that must be survived together with any other. Evictions and lost commits have tests of their own.
     pub(crate) const ALL: [Self; 13] = [
         Self::Crash,
         Self::Pause,
@@ -78,6 +80,7 @@ impl Fault {
                 | Self::NoisyBus
                 | Self::SplitBrain
                 | Self::FailBack
+                | Self::DatabaseLosesCommits
                 | Self::HeadEvicted
                 | Self::StreamEvicted
         )
@@ -137,6 +140,11 @@ impl World {
                 self.database_down = true;
                 self.after(wait * 2, Event::DatabaseUp);
             }
+            Fault::DatabaseLosesCommits => {
+                let until = self.now.saturating_sub(wait);
+                self.commits.retain(|(at, _)| *at <= until);
+                self.row = self.commits.last().map(|(_, row)| row.clone());
+            }
             Fault::Everybody => {
                 for client in 0..self.clients.len() {
                     self.disconnect(client);
@@ -189,7 +197,11 @@ impl World {
 
     fn pause(&mut self, gateway: usize, until: Now) {
         let it = &mut self.gateways[gateway];
-        it.paused_until = it.paused_until.max(until);
+        if it.paused_until > self.now {
+            // What waits for it to wake up would be overtaken by what comes now.
+            return;
+        }
+        it.paused_until = until;
         if self.random.random_bool(0.5) {
             // Its server gives it up; it learns of that when it wakes.
             self.drop_connection(gateway);

@@ -8,6 +8,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests; Clippy exempts only the tests themselves")]
 
+use std::time::Duration;
+
 use gateway::room::Durability;
 
 use crate::faults::Fault;
@@ -72,6 +74,19 @@ fn with_the_log_nothing_acknowledged_is_lost_and_all_end_equal() {
 #[test]
 fn with_the_database_nothing_acknowledged_is_lost_and_all_end_equal() {
     run(Durability::Database, "with_the_database");
+}
+
+/// As long as the log has them: nobody takes it away, and nobody who holds more than it dies.
+#[test]
+fn with_a_database_that_loses_commits_nothing_acknowledged_is_lost_and_all_end_equal() {
+    run_all("with_a_database_that_loses_commits", |seed| {
+        let mut plan = Plan::of(seed, if seed % 2 == 0 { Durability::Log } else { Durability::Database });
+        plan.faults.retain(|(_, fault)| !fault.loses_data() && !matches!(fault, Fault::Crash | Fault::Everybody));
+        let strike = if seed % 3 == 0 { Strike::Ambush } else { Strike::At(plan.busy / 97 * (seed % 97) as u32) };
+        plan.faults.push((strike, Fault::DatabaseLosesCommits));
+        plan.time_to_live = Duration::from_secs(120);
+        plan
+    });
 }
 
 #[test]

@@ -82,6 +82,36 @@ fn without_expiry_at_the_last_id_only_the_simulation_fails() {
 }
 
 #[test]
+fn without_trimming_late_the_simulation_fails() {
+    fails_without(Rule::TrimLate, |plan| {
+        // Everybody is gone, all is in the row, and the row goes back; somebody comes before the log has expired.
+        (plan.clients, plan.vanish, plan.vacancy, plan.checkpoint_after) = (1, 0.3, 60_000, ms(300));
+        plan.faults = vec![(Strike::At(plan.busy / 97 * (plan.seed % 97) as u32), Fault::DatabaseLosesCommits)];
+        plan.time_to_live = Duration::from_secs(120);
+    });
+}
+
+#[test]
+fn without_confirming_the_row_before_a_late_cover_the_simulation_fails() {
+    fails_without(Rule::ConfirmBeforeCover, |plan| {
+        // Cut off from the log since its first checkpoints, and alone with them, which the database loses. When it reaches
+        // the log again it covers them, and leaves.
+        (plan.clients, plan.vanish, plan.vacancy, plan.checkpoint_after) = (1, 0.3, 60_000, ms(300));
+        plan.faults = (0..1300).map(|part| (Strike::At(ms(1500 + part * 15)), Fault::ConnectionLoss)).collect();
+        plan.faults.push((Strike::At(ms(1500 + plan.seed % 3000)), Fault::DatabaseLosesCommits));
+        plan.time_to_live = Duration::from_secs(120);
+    });
+}
+
+#[test]
+fn without_writing_an_earlier_row_again_the_simulation_fails() {
+    fails_without(Rule::RewriteEarlierRow, |plan| {
+        at_the_end(plan, &[Fault::DatabaseLosesCommits]);
+        plan.time_to_live = Duration::from_secs(120);
+    });
+}
+
+#[test]
 fn without_refusing_other_epochs_the_simulation_fails() {
     fails_without(Rule::RefuseOtherEpochs, undirected);
 }

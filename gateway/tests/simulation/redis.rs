@@ -8,7 +8,8 @@ use bytes::Bytes;
 use gateway::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure, Tip};
 use gateway::room::{Failed, Now, Rule};
 
-const TRIM_AFTER: Duration = Duration::from_secs(10);
+/// Longer than a database lags (`Fault::DatabaseLosesCommits`), a row is believed to be there, and a call takes.
+const TRIM_AFTER: Duration = Duration::from_secs(20);
 /// A replica lags, or a file lacks, at most this many writes.
 const HISTORY: usize = 12;
 
@@ -179,7 +180,11 @@ impl Redis {
         }
         self.remember();
         let data = &mut self.data;
-        let old_enough = data.trim.filter(|(_, at)| now >= *at + TRIM_AFTER);
+        let old_enough = if self.without == Some(Rule::TrimLate) {
+            Some((position.n, now))
+        } else {
+            data.trim.filter(|(_, at)| now >= *at + TRIM_AFTER)
+        };
         if let (Some((n, _)), Some(stream)) = (old_enough, &mut data.stream) {
             let keep = |at: Position| at.epoch.0 > position.epoch.0 || at.epoch == position.epoch && at.n > n;
             stream.entries.retain(|entry| keep(entry.position));

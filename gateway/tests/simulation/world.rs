@@ -48,6 +48,8 @@ pub(crate) struct World {
     reigns: u64,
     pub(crate) noisy_until: Now,
     pub(crate) row: Option<Row>,
+    /// Every row there was, and since when.
+    pub(crate) commits: Vec<(Now, Row)>,
     pub(crate) database_down: bool,
     pub(crate) deleted: BTreeSet<String>,
     /// What is to go wrong right after a client has vanished.
@@ -78,6 +80,7 @@ impl World {
             reigns: 1,
             noisy_until: Now::ZERO,
             row: None,
+            commits: Vec::new(),
             database_down: false,
             deleted: BTreeSet::new(),
             ambush: Vec::new(),

@@ -10,6 +10,9 @@ use super::super::{Effect, Failed, Now, Rule};
 use super::Replica;
 
 const RETRY: Duration = Duration::from_secs(1);
+/// For so long after a row was asked for, or written, it counts as what the database has. Much shorter than the log's trim
+/// is late.
+const SURE_FOR: Duration = Duration::from_secs(5);
 
 /// What is known of the row, and the write under way.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub(super) struct Checkpoint {
     /// The row's `rev` as last read or written; 0 is no row.
     rev: i64,
     row_position: Option<Position>,
+    /// How far the row goes, as the last notice said.
+    told: Option<Position>,
     /// All that was taken in up to this count is in the row.
     covered: u64,
     /// The log has not been told that all is covered.
@@ -43,10 +48,18 @@ enum Step {
     },
     Writing {
         call: u64,
+        begun: Now,
         taken: u64,
         position: Option<Position>,
         row_position: Option<Position>,
         plain: bool,
+    },
+    /// Asks whether the row is still the one that is known, because a COVER does not come right behind an own write: a
+    /// database that failed over may have lost it since, and what is trimmed then is nowhere.
+    Confirming {
+        call: u64,
+        begun: Now,
+        position: Position,
     },
     Covering {
         call: u64,
@@ -81,7 +94,17 @@ impl Replica {
 
     /// Whether the row, as read now, is an earlier one than what is known of it.
     pub(super) fn row_shrank(&self, row: Option<&Row>) -> bool {
-        row.map_or(0, |row| row.rev) < self.checkpoint.rev && matches!(self.checkpoint.step, Step::Idle)
+        row.map_or(0, |row| row.rev) < self.checkpoint.rev
+            && matches!(self.checkpoint.step, Step::Idle)
+            && self.keeps(Rule::RewriteEarlierRow)
+    }
+
+    /// The row is still the one that is known. If a notice has said that another one has more, that one is lost.
+    pub(super) fn row_is_the_same(&mut self) {
+        let told = self.checkpoint.told.take();
+        if told.is_some_and(|told| !self.row_covers(told)) && self.keeps(Rule::RewriteEarlierRow) {
+            self.owe_row();
+        }
     }
 
     /// Remembers the row; its state, if that is news.
@@ -168,7 +191,7 @@ impl Replica {
             && self.joined()
             && let Some(position) = self.position
         {
-            if self.takes_cover() { self.begin_cover(position, None, effects) } else { self.open_for_cover(effects) }
+            if self.takes_cover() { self.confirm(now, position, effects) } else { self.open_for_cover(effects) }
         }
     }
 
@@ -178,7 +201,7 @@ impl Replica {
         let call = self.call();
         let row_position = highest(self.checkpoint.row_position, self.position);
         let (taken, position, plain) = (self.taken, self.position, self.is_plain());
-        self.checkpoint.step = Step::Writing { call, taken, position, row_position, plain };
+        self.checkpoint.step = Step::Writing { call, begun: now, taken, position, row_position, plain };
         effects.push(Effect::Write { call, expected: self.checkpoint.rev, state, position: row_position });
     }
 
@@ -197,6 +220,46 @@ impl Replica {
         self.head.as_ref().is_some_and(|head| self.is_at(head))
     }
 
+    fn confirm(&mut self, now: Now, position: Position, effects: &mut Vec<Effect>) {
+        if !self.keeps(Rule::ConfirmBeforeCover) {
+            return self.begin_cover(position, None, effects);
+        }
+        let call = self.call();
+        self.checkpoint.step = Step::Confirming { call, begun: now, position };
+        effects.push(Effect::Rev { call });
+    }
+
+    /// Whether the answer was to a question of this kind.
+    pub(super) fn confirmed(
+        &mut self,
+        now: Now,
+        call: u64,
+        result: Result<i64, Failed>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let Step::Confirming { call: mine, begun, position } = self.checkpoint.step else { return false };
+        if mine != call {
+            return false;
+        }
+        self.checkpoint.step = Step::Idle;
+        match result {
+            Ok(rev) if self.row_is_news(rev) => self.join_and_load(effects),
+            Ok(_) => {
+                self.row_is_the_same();
+                // Else it is asked again.
+                if now < begun + SURE_FOR
+                    && self.checkpoint.owed <= self.checkpoint.covered
+                    && self.joined()
+                    && self.takes_cover()
+                {
+                    self.begin_cover(position, None, effects);
+                }
+            }
+            Err(Failed) => self.checkpoint_later(now),
+        }
+        true
+    }
+
     fn begin_cover(&mut self, position: Position, rev: Option<i64>, effects: &mut Vec<Effect>) {
         let call = self.call();
         self.checkpoint.step = Step::Covering { call, position };
@@ -210,7 +273,9 @@ impl Replica {
         result: Result<Option<i64>, Failed>,
         effects: &mut Vec<Effect>,
     ) {
-        let Step::Writing { call: mine, taken, position, row_position, plain } = self.checkpoint.step else { return };
+        let Step::Writing { call: mine, begun, taken, position, row_position, plain } = self.checkpoint.step else {
+            return;
+        };
         if mine != call {
             return;
         }
@@ -222,7 +287,10 @@ impl Replica {
                 self.checkpoint.covered = self.checkpoint.covered.max(taken);
                 self.checkpoint.dirty_since = None;
                 self.checkpoint.follows = false;
-                if let Some(position) = position
+                if now >= begun + SURE_FOR && self.keeps(Rule::ConfirmBeforeCover) {
+                    // Nobody covers a log that is gone.
+                    self.checkpoint.cover_due |= position.is_some() && self.position.is_some();
+                } else if let Some(position) = position
                     && self.joined()
                     && self.takes_cover()
                 {
@@ -290,6 +358,7 @@ impl Replica {
     /// A notice: the row holds everything of this epoch up to here, by whoever wrote it.
     pub(in super::super) fn covered_notice(&mut self, position: Position, rev: Option<i64>) {
         let Some(mine) = self.position.filter(|mine| mine.epoch == position.epoch) else { return };
+        self.checkpoint.told = Some(position);
         if let Some(rev) = rev
             && rev == self.checkpoint.rev + 1
             && position.n <= mine.n

@@ -40,6 +40,12 @@ impl Replica {
         effects.push(Effect::Subscribe { call });
     }
 
+    /// The row is another one than what is known of it.
+    pub(super) fn join_and_load(&mut self, effects: &mut Vec<Effect>) {
+        self.row_due = true;
+        self.join(effects);
+    }
+
     pub(in super::super) fn subscribed(
         &mut self,
         now: Now,

@@ -100,16 +100,21 @@ impl Replica {
         result: Result<i64, Failed>,
         effects: &mut Vec<Effect>,
     ) {
-        if !matches!(self.look.step, Step::Asking { call: mine } if mine == call) {
+        if self.confirmed(now, call, result, effects)
+            || !matches!(self.look.step, Step::Asking { call: mine } if mine == call)
+        {
             return;
         }
         match result {
-            Ok(rev) if self.row_is_news(rev) && self.keeps(Rule::CompareRev) => {
-                self.row_due = true;
-                self.join(effects);
+            Ok(rev) if self.row_is_news(rev) && self.keeps(Rule::CompareRev) => self.join_and_load(effects),
+            Ok(rev) => {
+                if !self.row_is_news(rev) {
+                    self.row_is_the_same();
+                }
+                self.look_later(now);
             }
-            // Also without a database: the next look asks again.
-            Ok(_) | Err(Failed) => self.look_later(now),
+            // Without a database: the next look asks again.
+            Err(Failed) => self.look_later(now),
         }
     }
 }
