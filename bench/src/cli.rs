@@ -21,12 +21,12 @@ use crate::{cores, floor};
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// S1 to S9, H1, GROW, SOAK; without, all of them but SOAK, which needs minutes.
+    /// S1 to S9, O1, H1, GROW, SOAK; without, all of them but SOAK, which needs minutes.
     scenarios: Vec<String>,
     /// Also Hocuspocus with its Redis extension and Socket.IO with its Redis adapter, one after the other.
     #[arg(long)]
     peers: bool,
-    /// How long each load is measured.
+    /// How long each load is measured, and in O1 the rest afterwards.
     #[arg(long, default_value_t = 20, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
 }
@@ -56,12 +56,12 @@ enum Command {
     },
 }
 
-/// Parses the arguments and does what they say. Returns how many of the gateway's figures missed their target.
+/// Parses the arguments and does what they say. Returns how many of our figures missed their target.
 pub fn run() -> Result<usize> {
     let arguments = Arguments::parse();
     let known = |name: &String| scenario::ALL.iter().any(|(known, _)| known == name);
     if let Some(unknown) = arguments.scenarios.iter().find(|name| !known(name)) {
-        anyhow::bail!("there is no scenario {unknown}; there are S1 to S9, H1, GROW and SOAK");
+        anyhow::bail!("there is no scenario {unknown}; there are S1 to S9, O1, H1, GROW and SOAK");
     }
     cores::stay_on(cores::LOAD)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;

@@ -14,3 +14,12 @@ pub fn stay_on(core: usize) -> Result<()> {
     sched_setaffinity(Pid::from_raw(0), &set)
         .with_context(|| format!("core {core} is not there; the subject and the load need one each"))
 }
+
+/// Lets the calling thread, and what it starts from then on, run on every core.
+pub fn go_anywhere() -> Result<()> {
+    let mut set = CpuSet::new();
+    for core in 0..std::thread::available_parallelism()?.get().max(LOAD + 1) {
+        set.set(core)?;
+    }
+    sched_setaffinity(Pid::from_raw(0), &set).context("the cores of this machine are not ours")
+}

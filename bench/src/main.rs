@@ -6,7 +6,7 @@ fn main() -> ExitCode {
     match bench::cli::run() {
         Ok(0) => ExitCode::SUCCESS,
         Ok(missed) => {
-            eprintln!("bench: {missed} figures of the gateway are not as they should be");
+            eprintln!("bench: {missed} figures are not as they should be");
             ExitCode::FAILURE
         }
         Err(error) => {

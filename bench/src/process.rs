@@ -20,7 +20,16 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
 
 /// Resident memory, in bytes.
 pub fn resident(pid: u32) -> Result<u64> {
+    memory(pid, "VmRSS:")
+}
+
+/// The most memory that was ever resident, in bytes.
+pub fn most_resident(pid: u32) -> Result<u64> {
+    memory(pid, "VmHWM:")
+}
+
+fn memory(pid: u32, name: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} is gone"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.split_whitespace().next().context("an empty VmRSS")?.parse::<u64>()? * 1024)
+    let figure = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+    Ok(figure.split_whitespace().next().with_context(|| format!("an empty {name}"))?.parse::<u64>()? * 1024)
 }

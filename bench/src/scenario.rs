@@ -16,6 +16,7 @@ mod growth;
 mod hostile;
 mod idle;
 mod presence;
+mod reconcile;
 mod soak;
 
 pub use self::crowd::work;
@@ -38,6 +39,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("S7", "CPU time of a connection until it is in sync"),
     ("S8", "1,000 open documents of the automerge-paper trace's size"),
     ("S9", "150,000 connections over several processes"),
+    ("O1", "the operator with an API server and etcd alone: 1,000 EditorClusters at once"),
     ("H1", "100 documents x 10 clients x 1 update/s, alone and beside each attack"),
     ("GROW", "S1's deliveries with 10, 100 and 1,000 clients a document, and with 10 on two shards"),
     ("SOAK", "70 % of a core, people coming and going, for --seconds: memory"),
@@ -55,6 +57,7 @@ pub async fn run(name: &str, settings: &Settings, report: &mut Report) -> Result
         "S7" => connect::run(settings, report).await,
         "S8" => documents::run(settings, report).await,
         "S9" => crowd::run(settings, report).await,
+        "O1" => reconcile::run(settings, report),
         "H1" => hostile::run(settings, report).await,
         "GROW" => growth::run(settings, report).await,
         "SOAK" => soak::run(settings, report).await,

@@ -20,7 +20,9 @@ pub async fn run(words: &[String], peers: bool, progress: &Progress) -> Result<(
         progress.during("peers installed", shell::output(&mut install)).await?;
     }
     let mut build = shell::command("cargo");
-    build.args(["build", "--release", "--package", "gateway", "--package", "bench"]).current_dir(paths::workspace());
+    build
+        .args(["build", "--release", "--package", "gateway", "--package", "operator", "--package", "bench"])
+        .current_dir(paths::workspace());
     progress.during("release programs built", shell::output(&mut build)).await?;
     let program: PathBuf = paths::target().join("release/bench");
     let mut bench = shell::command(&program);

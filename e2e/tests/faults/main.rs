@@ -9,6 +9,7 @@ mod disk;
 mod gateways;
 mod load;
 mod mutations;
+mod random;
 mod redis;
 mod scenes;
 mod stores;

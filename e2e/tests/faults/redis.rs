@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use e2e::scenario::kubectl::{get, kubectl};
 use e2e::scenario::until;
+use serde_json::Value;
 
-use crate::load::Fault;
+use crate::load::{Fault, NAME};
 
 impl Fault {
     /// The pod of the server that takes itself for the primary; of several, one that a replica follows.
@@ -38,13 +39,33 @@ impl Fault {
         Ok(primaries)
     }
 
-    /// The pods of all Redis servers, whatever they are.
-    async fn redis_pods(&self) -> Result<Vec<String>> {
+    /// What the pods of all Redis servers, whatever they are, have at `pointer`.
+    async fn redis_pods_have(&self, pointer: &str) -> Result<Vec<String>> {
         let pods = get(&["pods", "-n", &self.namespace.name, "-l", "app.kubernetes.io/component=redis"]).await?;
         let pods = pods["items"].as_array().context("no list of pods")?;
-        pods.iter()
-            .map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned).context("a pod without a name"))
-            .collect()
+        let of = |pod: &Value| pod.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        pods.iter().map(|pod| of(pod).with_context(|| format!("a pod without {pointer}"))).collect()
+    }
+
+    async fn redis_pods(&self) -> Result<Vec<String>> {
+        self.redis_pods_have("/metadata/name").await
+    }
+
+    /// Has every server replaced, as another setting does it; some people vanish when the first one has gone.
+    pub(crate) async fn roll_redis(&mut self) -> Result<()> {
+        let before = self.redis_pods_have("/metadata/uid").await?;
+        self.cluster.patch(r#"{"spec": {"redis": {"managed": {"resources": {"requests": {"cpu": "11m"}}}}}}"#).await?;
+        until("the first server has gone", Duration::from_secs(60), || async {
+            let now = self.redis_pods_have("/metadata/uid").await?;
+            Ok(before.iter().any(|uid| !now.contains(uid)).then_some(()))
+        })
+        .await?;
+        self.vanish().await?;
+        let set = format!("statefulset/{NAME}-redis");
+        kubectl(&["rollout", "status", &set, "-n", &self.namespace.name, "--timeout=300s"]).await?;
+        let now = self.redis_pods_have("/metadata/uid").await?;
+        ensure!(!before.iter().any(|uid| now.contains(uid)), "a server was not replaced: {before:?}, {now:?}");
+        Ok(())
     }
 
     /// Takes everything from every primary, and waits until no server has any document's log: what is read next is from the

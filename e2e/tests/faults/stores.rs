@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use e2e::scenario::container::Processes;
 use e2e::scenario::until;
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
@@ -26,7 +27,7 @@ async fn fault_redis_killed() -> Result<()> {
 #[tokio::test]
 async fn fault_redis_restart_empty() -> Result<()> {
     let mut fault = Fault::begin("fault_redis_restart_empty", Breaks::ItsNamespace, "").await?;
-    wipe_redis(&fault).await?;
+    wipe_redis(&fault.redis().await?)?;
     fault.vanish().await?;
     fault.restarted("docs-redis-0").await?;
     fault.goes_on(300).await?;
@@ -40,13 +41,36 @@ async fn fault_gateway_and_redis_at_once_under_database_durability() -> Result<(
     let mut fault = Fault::begin(name, Breaks::ItsNamespace, "durability: Database").await?;
     let victim = fault.busiest().await?;
     let gateway = fault.processes(&victim.name).await?;
-    wipe_redis(&fault).await?;
+    wipe_redis(&fault.redis().await?)?;
     gateway.signal(Signal::SIGKILL)?;
     fault.vanish().await?;
     fault.restarted(&victim.name).await?;
     fault.restarted("docs-redis-0").await?;
     fault.goes_on(300).await?;
     fault.end(Cost::Connections).await
+}
+
+#[tokio::test]
+async fn fault_redis_rolled() -> Result<()> {
+    rolled("fault_redis_rolled", "Standalone", Cost::A_RESTART).await
+}
+
+/// Primaries hand over before they go, so this may cost nothing.
+#[tokio::test]
+async fn fault_redis_replicated_rolled() -> Result<()> {
+    rolled("fault_redis_replicated_rolled", "Replicated", Cost::Nothing).await
+}
+
+#[tokio::test]
+async fn fault_redis_cluster_rolled() -> Result<()> {
+    rolled("fault_redis_cluster_rolled", "Cluster", Cost::Nothing).await
+}
+
+async fn rolled(name: &'static str, mode: &str, cost: Cost) -> Result<()> {
+    let mut fault = Fault::begin_with_redis(name, mode).await?;
+    fault.roll_redis().await?;
+    fault.goes_on(300).await?;
+    fault.end(cost).await
 }
 
 /// The primary of three servers is killed and out of reach, as if its node were gone, until another one is the primary;
@@ -147,8 +171,7 @@ async fn fault_postgres_down_for_a_minute() -> Result<()> {
 }
 
 /// Its files are gone and it is killed before it can write them again.
-async fn wipe_redis(fault: &Fault) -> Result<()> {
-    let redis = fault.redis().await?;
+pub(crate) fn wipe_redis(redis: &Processes) -> Result<()> {
     let mut wiped = 0;
     for entry in fs::read_dir(redis.folder("/data"))?.flatten() {
         let is_folder = entry.file_type()?.is_dir();
