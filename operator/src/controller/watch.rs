@@ -12,7 +12,7 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodTemplateSpec, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
@@ -33,7 +33,9 @@ type Wake = Result<ReconcileRequest<Guarded>, watcher::Error>;
 /// The latest state of everything that we watch in one namespace, or in all.
 #[derive(Clone)]
 pub struct Stores {
+    /// Without their pods' template.
     pub deployments: Store<Deployment>,
+    /// Without their spec.
     pub statefulsets: Store<StatefulSet>,
     pub services: Store<Service>,
     pub autoscalers: Store<HorizontalPodAutoscaler>,
@@ -59,8 +61,8 @@ pub fn watch(client: &Client, namespace: Option<&str>) -> Watch {
     let managed = format!("app.kubernetes.io/managed-by={MANAGED_BY}");
     let gateways = format!("{managed},app.kubernetes.io/component={}", Component::Gateway.as_str());
     let stores = Stores {
-        deployments: children(client, namespace, &managed, &mut wakes, |_| {}),
-        statefulsets: children(client, namespace, &managed, &mut wakes, |_| {}),
+        deployments: children(client, namespace, &managed, &mut wakes, without_template),
+        statefulsets: children(client, namespace, &managed, &mut wakes, |set: &mut StatefulSet| set.spec = None),
         services: children(client, namespace, &managed, &mut wakes, |_| {}),
         autoscalers: children(client, namespace, &managed, &mut wakes, |_| {}),
         pods: children(client, namespace, &gateways, &mut wakes, |pod: &mut Pod| pod.spec = None),
@@ -142,6 +144,12 @@ fn own(client: &Client, namespace: Option<&str>, wakes: &mut SelectAll<BoxStream
         .map_ok(|object| ReconcileRequest::from(ObjectRef::from_obj(&object)));
     wakes.push(changes.boxed());
     store
+}
+
+fn without_template(deployment: &mut Deployment) {
+    if let Some(spec) = &mut deployment.spec {
+        spec.template = PodTemplateSpec::default();
+    }
 }
 
 /// A kind of child that `selector` selects; `prune` drops what nobody reads.
