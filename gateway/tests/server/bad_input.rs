@@ -87,8 +87,8 @@ async fn a_flood_of_pings_is_answered_to_the_last_one() {
     }
     let mut ann = Client::synced(gateway.public_addr, "notes").await;
     ann.write("hello").await;
-    flood.until("an edit behind its pings", |flood| flood.text() == "hello").await;
-    assert_eq!(flood.pongs, PINGS);
+    // Which of the two is last depends on how far the gateway had read the pings when the edit came.
+    flood.until("every pong, and an edit", |flood| flood.pongs == PINGS && flood.text() == "hello").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -99,9 +99,10 @@ impl Replica {
             && self.keeps(Rule::RewriteEarlierRow)
     }
 
-    /// The row is still the one that is known. If a notice has said that another one has more, that one is lost.
-    pub(super) fn row_is_the_same(&mut self) {
-        let told = self.checkpoint.told.take();
+    /// The row's `rev`. If that is still the one that is known, and a notice has said that another row goes further, that
+    /// one is lost.
+    pub(super) fn row_is_at(&mut self, rev: i64) {
+        let told = self.checkpoint.told.take_if(|_| rev == self.checkpoint.rev);
         if told.is_some_and(|told| !self.row_covers(told)) && self.keeps(Rule::RewriteEarlierRow) {
             self.owe_row();
         }
@@ -244,8 +245,8 @@ impl Replica {
         self.checkpoint.step = Step::Idle;
         match result {
             Ok(rev) if self.row_is_news(rev) => self.join_and_load(effects),
-            Ok(_) => {
-                self.row_is_the_same();
+            Ok(rev) => {
+                self.row_is_at(rev);
                 // Else it is asked again.
                 if now < begun + SURE_FOR
                     && self.checkpoint.owed <= self.checkpoint.covered

@@ -108,9 +108,7 @@ impl Replica {
         match result {
             Ok(rev) if self.row_is_news(rev) && self.keeps(Rule::CompareRev) => self.join_and_load(effects),
             Ok(rev) => {
-                if !self.row_is_news(rev) {
-                    self.row_is_the_same();
-                }
+                self.row_is_at(rev);
                 self.look_later(now);
             }
             // Without a database: the next look asks again.
