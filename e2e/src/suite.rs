@@ -53,6 +53,15 @@ const STEPS: &[Step] = &[
         ],
     },
     Step { name: "unit", folder: ".", command: &["cargo", "test", "--workspace"] },
+    Step { name: "cases", folder: ".", command: &["cargo", "build", "--package", "gateway"] },
+    Step { name: "cases", folder: "e2e/clients", command: &["npm", "ci", "--no-audit", "--no-fund"] },
+    Step { name: "cases", folder: "e2e/clients", command: &["npm", "run", "cases"] },
+    Step {
+        name: "differential",
+        folder: ".",
+        command: &["cargo", "build", "--package", "editorcluster-core", "--example", "document-pipe"],
+    },
+    Step { name: "differential", folder: "e2e/clients", command: &["node", "differential/run.mjs"] },
 ];
 
 /// The scenarios on the cluster: the test target, and how many run side by side.
@@ -94,8 +103,8 @@ impl Outcome {
     }
 }
 
-/// Runs everything, or what `filter` names: a step (`format`, `web`, `clients`, `lint`, `unit`, `fuzz`), `scenarios`, or a part
-/// of a scenario's name. Scenarios make the cluster, and take it down afterwards unless `keep`.
+/// Runs everything, or what `filter` names: a step (`format`, `web`, `clients`, `lint`, `unit`, `cases`, `differential`,
+/// `fuzz`), `scenarios`, or a part of a scenario's name. Scenarios make the cluster, and take it down afterwards unless `keep`.
 pub async fn test(filter: Option<&str>, keep: bool, progress: &Progress) -> Result<()> {
     packages::ensure(PACKAGES).await?;
     let mut outcome = Outcome::default();
@@ -153,6 +162,9 @@ async fn run(folder: &str, words: &[&str]) -> Result<()> {
         .args(arguments)
         .current_dir(paths::workspace().join(folder))
         .env("KUBECONFIG", paths::kubeconfig())
+        // What the cases and the comparison with Yjs try.
+        .env("GATEWAY", paths::workspace().join("target/debug/gateway"))
+        .env("STORE", paths::workspace().join("target/debug/examples/document-pipe"))
         // The gateway catches what the CRDT library panics on; random frames would fill the output with backtraces.
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())

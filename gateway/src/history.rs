@@ -2,6 +2,7 @@
 //!
 //! - `policy`: when a version is made, and how long it stays
 //! - `content`: what is in a document, read without knowing the application's types
+//! - `legible`: whether the CRDT library reads a state as Yjs does
 //! - `json`: a document as JSON
 //! - `authorship`: which words each Yjs client has written
 //! - `text`: a document as lines, and the difference of two
@@ -13,6 +14,7 @@ pub mod archive;
 pub mod authorship;
 pub mod content;
 pub mod json;
+mod legible;
 pub mod policy;
 pub mod portable;
 pub mod restore;

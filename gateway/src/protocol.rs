@@ -1,5 +1,4 @@
 //! The wire protocols, sans-IO: bytes in, values out, and back. They know no socket, no clock and no room.
 
-pub mod lib0;
 pub mod websocket;
 pub mod yjs;

@@ -8,7 +8,7 @@
 //! - `log`: the words of the log protocol
 //! - `replica`: the log protocol: join, write, live, acknowledge, checkpoint, leave
 //! - `rule`: the protocol's rules by name, for tests that take one out
-//! - `document`: the CRDT as bytes: state, state vector, difference, merge, validation
+//! - `held`: updates that refer to what the room does not have
 //! - `members`: who is there, and how each is told what others wrote
 //! - `awareness`: presence, kept per client id, removed with its session
 
@@ -18,15 +18,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::awareness::{Awareness, Owner, REMOTE_TIMEOUT};
-use self::document::EMPTY_UPDATE;
+use self::held::Held;
 pub use self::io::{CloseReason, Durability, Effect, Failed, Input, Limits, Now, SessionId};
 use self::members::{Audience, Members};
 use self::replica::Replica;
 pub use self::rule::Rule;
 use crate::protocol::yjs::{Message, decode_awareness, encode_awareness};
+use editorcluster_core::document::{Admitted, Refused};
 
 pub mod awareness;
-pub mod document;
+mod held;
 mod io;
 pub mod log;
 mod members;
@@ -39,6 +40,7 @@ pub struct Room {
     members: Members,
     awareness: Awareness,
     replica: Replica,
+    held: Held,
     /// Messages that came before the document was there.
     early: VecDeque<(SessionId, Message)>,
     early_bytes: usize,
@@ -68,6 +70,7 @@ impl Room {
             limits,
             members: Members::default(),
             awareness: Awareness::default(),
+            held: Held::default(),
             early: VecDeque::new(),
             early_bytes: 0,
             joined_once: false,
@@ -163,13 +166,17 @@ impl Room {
     }
 
     fn greet(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
-        if let Ok(vector) = self.replica.document.state_vector() {
-            effects.push(Effect::Send { to: vec![session], message: Message::SyncStep1(vector) });
-        }
+        self.ask(session, effects);
         let all = self.awareness.all();
         if !all.is_empty() {
             effects.push(Effect::Send { to: vec![session], message: Message::Awareness(encode_awareness(&all)) });
         }
+    }
+
+    /// Asks a session for all that it has and the room has not.
+    fn ask(&self, session: SessionId, effects: &mut Vec<Effect>) {
+        let vector = self.replica.document.state_vector();
+        effects.push(Effect::Send { to: vec![session], message: Message::SyncStep1(vector) });
     }
 
     fn message(&mut self, now: Now, session: SessionId, message: Message, effects: &mut Vec<Effect>) {
@@ -191,7 +198,7 @@ impl Room {
                     self.members.was_given(session);
                     effects.push(Effect::Send { to: vec![session], message: Message::SyncStep2(update) });
                 }
-                Err(_) => self.close(now, session, CloseReason::Undecodable, effects),
+                Err(refused) => self.close(now, session, CloseReason::Refused(refused), effects),
             },
             Message::SyncStep2(update) => {
                 self.members.has_told(session, &update);
@@ -211,29 +218,57 @@ impl Room {
         }
     }
 
+    /// Nothing is acknowledged, relayed or logged before the document has admitted it.
     fn update(&mut self, now: Now, session: SessionId, update: Bytes, effects: &mut Vec<Effect>) {
-        if document::validate(&update).is_err() {
-            return self.close(now, session, CloseReason::Undecodable, effects);
-        }
-        if update == EMPTY_UPDATE {
-            return self.replica.wait(session, update);
-        }
-        if self.replica.document.bytes() + update.len() > self.limits.document_bytes {
-            let merged = self.replica.document.encode_state().map_or(usize::MAX, |state| state.len());
-            if merged.saturating_add(update.len()) > self.limits.document_bytes {
+        let admitted = self.replica.admit(&update);
+        let Admitted { news, waits } = match admitted {
+            Ok(admitted) => admitted,
+            Err(Refused::DocumentTooLarge) => {
                 return self.close(now, session, CloseReason::DocumentTooLarge, effects);
             }
+            Err(refused) => return self.close(now, session, CloseReason::Refused(refused), effects),
+        };
+        if let Some(news) = &news {
+            self.tell(Some(session), news.clone(), effects);
+            self.replica.local(news.clone());
         }
-        if self.replica.document.push(update.clone()).is_err() {
-            return self.close(now, session, CloseReason::Undecodable, effects);
+        if waits.is_some() && self.held.is_free(session) {
+            // It has what its update refers to, or it could not refer to it.
+            self.ask(session, effects);
         }
-        self.tell(Some(session), update.clone(), effects);
-        self.replica.local(session, update);
+        if waits.is_some() || self.held.holds(session) {
+            self.held.hold(now, session, update, waits);
+        } else {
+            self.replica.acknowledge_later(session, update, news.is_some());
+        }
+        if news.is_some() {
+            self.retry_held(effects);
+        }
+    }
+
+    /// Looks again at updates that were held, after the document has grown.
+    fn retry_held(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(index) = self.held.due(&self.replica.document) {
+            let (session, update) = self.held.at(index);
+            // What was refused was refused when it came.
+            let Ok(Admitted { news, waits }) = self.replica.admit(&update) else {
+                self.held.settle(index, None);
+                continue;
+            };
+            if let Some(news) = news {
+                self.tell(Some(session), news.clone(), effects);
+                self.replica.local(news);
+            }
+            self.held.settle(index, waits);
+        }
+        for (session, update) in self.held.take_settled() {
+            self.replica.acknowledge_later(session, update, true);
+        }
     }
 
     /// Tells what `author` wrote, or somebody elsewhere.
     fn tell(&self, author: Option<SessionId>, update: Bytes, effects: &mut Vec<Effect>) {
-        let awaiting = self.replica.awaiting(&update);
+        let awaiting = self.held.awaiting(&update);
         let Audience { as_update, as_step2 } = self.members.audience(author, &update, &awaiting);
         if !as_update.is_empty() || !as_step2.is_empty() {
             effects.push(Effect::Tell { as_update, as_step2, update });
@@ -251,6 +286,7 @@ impl Room {
 
     fn leave(&mut self, now: Now, session: SessionId) {
         if self.members.leave(session) {
+            self.held.leave(session);
             self.awareness.leave(now, session);
         }
     }
@@ -303,8 +339,15 @@ impl Room {
         self.tell_presence(now, effects);
         let alone = self.members.is_empty();
         self.replica.advance(now, alone, effects);
-        for update in std::mem::take(&mut self.replica.news) {
+        self.held.expire(now);
+        let news = std::mem::take(&mut self.replica.news);
+        let grew = !news.is_empty();
+        for update in news {
             self.tell(None, update, effects);
+        }
+        if grew || self.held.has_settled() {
+            self.retry_held(effects);
+            self.replica.advance(now, alone, effects);
         }
         for (session, update) in std::mem::take(&mut self.replica.acknowledged) {
             if self.members.contains(session) {
@@ -319,7 +362,14 @@ impl Room {
             self.done = true;
             effects.push(Effect::Done);
         }
-        let wake_at = self.replica.wake_at(alone).into_iter().chain(self.expire_at).chain(self.tell_at).min();
+        let wake_at = self
+            .replica
+            .wake_at(alone)
+            .into_iter()
+            .chain(self.expire_at)
+            .chain(self.tell_at)
+            .chain(self.held.expires_at())
+            .min();
         if wake_at != self.wake_at || wake_at.is_some_and(|at| at <= now) {
             self.wake_at = wake_at;
             effects.extend(wake_at.map(Effect::WakeAt));

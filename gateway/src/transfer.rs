@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use crate::bus::{Bus, BusError};
-use crate::room::document::{Document, Invalid, validate};
-use crate::room::log::{Appended, Row};
+use crate::room::log::Appended;
 use crate::store::{Store, StoreError, Written};
+use editorcluster_core::document::{Document, Refused};
 
 /// Somebody else's checkpoint may come between reading the row and writing it, but not for ever.
 const ATTEMPTS: usize = 20;
@@ -17,7 +17,9 @@ pub enum TransferError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Refused(#[from] Refused),
+    #[error("the update refers to edits that neither it nor the document has; export all of the document again")]
+    Incomplete,
     #[error("the document was written {ATTEMPTS} times meanwhile; try again")]
     Contended,
     #[error("the document could not be worked on: {0}")]
@@ -40,7 +42,19 @@ pub async fn whole(
     if row.is_none() && entries.is_empty() {
         return Ok(None);
     }
-    Ok(Some(united(row.as_ref(), entries).await?))
+    let row = row.map(|row| row.state);
+    let work = move || {
+        let mut document = Document::default();
+        if let Some(row) = row {
+            document.load(&row)?;
+        }
+        for update in &entries {
+            // As rooms do: what is no update is left out.
+            let _ = document.take(update);
+        }
+        document.encode_state()
+    };
+    Ok(Some(tokio::task::spawn_blocking(work).await??))
 }
 
 /// Merges an update into the document's row, which loses nothing by it. Rooms that have it open take it in when they
@@ -49,13 +63,10 @@ pub async fn whole(
 /// # Errors
 /// The bytes are no update, the database does not answer, or the document was deleted.
 pub async fn merge_in(store: &(impl Store + ?Sized), document: &str, update: &Bytes) -> Result<(), TransferError> {
-    validate(update)?;
     for _ in 0..ATTEMPTS {
         let row = store.load(document).await?;
-        let state = united(row.as_ref(), vec![update.clone()]).await?;
-        if row.as_ref().is_some_and(|row| row.state == state) {
-            return Ok(());
-        }
+        let (state, update) = (row.as_ref().map(|row| row.state.clone()), update.clone());
+        let Some(state) = tokio::task::spawn_blocking(move || merged(state, &update)).await?? else { return Ok(()) };
         let (rev, position) = row.map_or((0, None), |row| (row.rev, row.position));
         if let Written::Rev(_) = store.write(document, rev, state, position).await? {
             return Ok(());
@@ -79,18 +90,16 @@ pub async fn tell_rooms(bus: &dyn Bus, document: &str, update: Bytes) -> Result<
     }
 }
 
-async fn united(row: Option<&Row>, updates: Vec<Bytes>) -> Result<Bytes, TransferError> {
-    let row = row.map(|row| row.state.clone());
-    let work = move || {
-        let mut document = Document::default();
-        if let Some(row) = row {
-            document.load(row)?;
-        }
-        for update in updates {
-            // As rooms do: what does not apply is left out.
-            let _ = document.push(update);
-        }
-        document.encode_state()
-    };
-    Ok(tokio::task::spawn_blocking(work).await??)
+/// A row's state with an update; None if that brings nothing.
+fn merged(state: Option<Bytes>, update: &Bytes) -> Result<Option<Bytes>, TransferError> {
+    let (is_new, mut document) = (state.is_none(), Document::default());
+    if let Some(state) = state {
+        document.load(&state)?;
+    }
+    let admitted = document.admit(update, usize::MAX)?;
+    match (admitted.news, admitted.waits) {
+        (_, Some(_)) => Err(TransferError::Incomplete),
+        (None, None) if !is_new => Ok(None),
+        _ => Ok(Some(document.encode_state()?)),
+    }
 }

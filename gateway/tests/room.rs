@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use editorcluster_core::document::{EMPTY_UPDATE, check};
 use gateway::protocol::yjs::Message;
-use gateway::room::document::EMPTY_UPDATE;
 use gateway::room::log::{Entry, Epoch, Head, Opened, Position, ReadReply, Row, Tenure, Tip};
 use gateway::room::{Durability, Effect, Failed, Input, Limits, Room, SessionId};
 use yrs::updates::decoder::Decode as _;
@@ -288,7 +288,7 @@ fn an_entry_that_is_no_update_is_told_to_nobody_and_never_written_again() {
     desk.input(Input::Entry(entry(Epoch::new(3, 1), 0, &edit(6))));
     desk.join(ReadReply { tenure: Tenure("two".to_owned()), ..empty() }, None);
     let update = desk.take(|effect| if let Effect::Open { update, .. } = effect { Some(update.clone()) } else { None });
-    assert!(gateway::room::document::validate(&update).is_ok(), "{update:?}");
+    assert!(check(&update).is_ok(), "{update:?}");
     let vector = Update::decode_v1(&update).unwrap().state_vector();
     let clocks = [9, 8, 6].map(|author| vector.get(&ClientID::new(author)));
     assert_eq!(clocks, [1, 1, 0], "both edits");

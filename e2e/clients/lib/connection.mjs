@@ -15,9 +15,9 @@ export class Connection {
   /**
    * Connects at once. `url` is that of the y-websocket endpoint, such as `ws://host:8080/yjs`;
    * `onChange(event, fields)` hears of every sync, loss and error. `doc` and `Socket`, the class of its WebSockets, are
-   * for those who want to see what goes in and out.
+   * for those who want to see what goes in and out; all other options are y-websocket's own.
    */
-  constructor(url, document, onChange = () => {}, { doc = new Y.Doc(), Socket = WebSocket } = {}) {
+  constructor(url, document, onChange = () => {}, { doc = new Y.Doc(), Socket = WebSocket, ...options } = {}) {
     this.#onChange = onChange
     this.url = url
     this.doc = doc
@@ -29,6 +29,7 @@ export class Connection {
       WebSocketPolyfill: Socket,
       // The clients of one process would otherwise hear each other without the server.
       disableBc: true,
+      ...options,
     })
     this.provider.on('sync', (synced) => {
       if (synced) {

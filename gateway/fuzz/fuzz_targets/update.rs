@@ -1,69 +1,76 @@
-//! Updates: what the walker lets pass, yrs reads, without a panic and within the memory that the fuzzer grants; and what
-//! the gateway makes of it passes the walker again, or the document could not be opened a second time.
+//! Updates: whatever a document takes from a client, it can encode, load and tell again, and the parts that it tells make
+//! the whole.
 
 #![no_main]
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
-use gateway::protocol::yjs::update::{check, check_state_vector, insertions, outline};
-use gateway::room::document::{Document, merge};
+use editorcluster_core::document::{Document, check, check_state_vector, clocks, merge};
 use libfuzzer_sys::fuzz_target;
-use yrs::updates::decoder::Decode as _;
-use yrs::{StateVector, Update};
-
-mod panics;
 
 fuzz_target!(|bytes: &[u8]| {
-    vector(bytes);
-    one(bytes);
+    // The difference to any vector is an update.
+    if let Ok(difference) = Document::default().diff(bytes) {
+        assert_eq!(check(&difference), Ok(()));
+    }
+    document(&[Bytes::copy_from_slice(bytes)]);
     // Bytes that run out are no input.
     let _ = several(&mut Unstructured::new(bytes));
 });
-
-fn vector(bytes: &[u8]) {
-    if check_state_vector(bytes).is_ok() {
-        assert!(StateVector::decode_v1(bytes).is_ok());
-    }
-}
-
-fn one(bytes: &[u8]) {
-    if check(bytes).is_ok() {
-        assert!(Update::decode_v1(bytes).is_ok());
-        assert!(insertions(bytes).is_ok() && outline(bytes).is_ok());
-        panics::let_yrs(|| kept(&[Bytes::copy_from_slice(bytes)]));
-    }
-}
 
 /// The bytes as a list of updates, each with its length in front.
 fn several(input: &mut Unstructured<'_>) -> Result<()> {
     let mut updates = Vec::new();
     while !input.is_empty() {
         let length = usize::from(input.arbitrary::<u8>()?);
-        let update = input.bytes(length.min(input.len()))?;
-        if check(update).is_ok() {
-            updates.push(Bytes::copy_from_slice(update));
-        }
+        updates.push(Bytes::copy_from_slice(input.bytes(length.min(input.len()))?));
     }
-    if updates.len() > 1 {
-        panics::let_yrs(|| kept(&updates));
-    }
+    document(&updates);
     Ok(())
 }
 
-/// Some updates pass and do not apply; then the document leaves them out.
-fn kept(updates: &[Bytes]) {
-    let mut document = Document::default();
+fn document(updates: &[Bytes]) {
+    let (mut admitting, mut told, mut taking) = (Document::default(), Document::default(), Document::default());
     for update in updates {
-        document.push(update.clone()).expect("the tail is short");
+        let before = admitting.state_vector();
+        match admitting.admit(update, usize::MAX) {
+            Ok(admitted) => {
+                for news in admitted.news {
+                    let heard = told.admit(&news, usize::MAX).expect("news can be admitted by somebody else");
+                    assert_eq!(heard.waits, None, "news wait for nothing");
+                }
+            }
+            Err(_) => assert_eq!(admitting.state_vector(), before, "what is refused changes nothing"),
+        }
+        if taking.take(update).is_ok() {
+            assert_eq!(check(update), Ok(()));
+        }
     }
-    if let Ok(merged) = merge(updates.iter().map(|update| &update[..])) {
-        assert_eq!(check(&merged), Ok(()), "merged");
+    same(&mut admitting, &mut told);
+    for document in [&mut admitting, &mut taking] {
+        again(document);
     }
-    let state = document.encode_state().expect("a state can always be encoded");
-    assert_eq!(check(&state), Ok(()), "the state");
-    let vector = document.state_vector().expect("a state has a vector");
+    let updates: Vec<&[u8]> = updates.iter().filter(|update| check(update).is_ok()).map(|update| &update[..]).collect();
+    let merged = merge(updates).expect("updates can be merged");
+    let mut at_once = Document::default();
+    at_once.take(&merged).expect("what was merged is an update");
+    // Two updates may have different structs of one id, so only what is there is compared.
+    assert!(at_once.pending_bytes() > 0 || clocks(&merged).is_ok());
+}
+
+/// A document whose row is read again is the same.
+fn again(document: &mut Document) {
+    let state = document.encode_state().expect("a document can be encoded");
+    let mut read = Document::default();
+    read.load(&state).expect("a row can be loaded");
+    same(document, &mut read);
+    let vector = document.state_vector();
     assert_eq!(check_state_vector(&vector), Ok(()));
     let rest = document.diff(&vector).expect("a document takes its own vector");
-    assert_eq!(check(&rest), Ok(()), "the difference");
-    Document::default().load(state).expect("a row can be loaded");
+    assert_eq!(rest.first(), Some(&0), "nobody lacks what they have");
+}
+
+fn same(one: &mut Document, other: &mut Document) {
+    assert_eq!(one.state_vector(), other.state_vector());
+    assert_eq!(one.pending_bytes() > 0, other.pending_bytes() > 0);
 }

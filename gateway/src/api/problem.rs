@@ -72,7 +72,9 @@ impl From<TransferError> for Problem {
         match error {
             TransferError::Log(error) => error.into(),
             TransferError::Store(error) => error.into(),
-            TransferError::Invalid(error) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+            TransferError::Refused(_) | TransferError::Incomplete => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            }
             TransferError::Contended => Self::unavailable(error.to_string()),
             TransferError::Failed(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }

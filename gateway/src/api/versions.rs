@@ -260,7 +260,7 @@ pub(super) async fn restore(
         move || restoring::restore(&current, &target)
     })
     .await?;
-    if update == crate::room::document::EMPTY_UPDATE {
+    if update == editorcluster_core::document::EMPTY_UPDATE {
         return Ok(Json(json!({ "changed": false, "before": null })));
     }
     // So that it can be undone.

@@ -10,6 +10,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use editorcluster_core::document::{Document, MAX_NESTING};
 use yrs::branch::{Branch, BranchPtr};
 use yrs::types::Attrs;
 use yrs::types::text::YChange;
@@ -19,6 +21,8 @@ use yrs::{
     XmlFragment, XmlOut,
 };
 
+use super::legible;
+
 /// Shared types nested deeper than this are refused. The library walks them by recursion, and so does this module.
 const MAX_DEPTH: usize = 100;
 
@@ -26,6 +30,8 @@ const MAX_DEPTH: usize = 100;
 pub enum Unreadable {
     #[error("the state is no Yjs update that can be applied")]
     Undecodable,
+    #[error("the document holds what history cannot read ({0}); it can be edited and exported")]
+    Illegible(legible::Refused),
     #[error("the document's shared types are nested deeper than {MAX_DEPTH}; it can be exported, but not read")]
     TooDeep,
     #[error("the document has too many texts and clients to tell whose words they are")]
@@ -83,14 +89,25 @@ pub enum Node {
 /// A transient document that holds a state.
 ///
 /// # Errors
-/// The state is no update.
+/// The state is no update, or one that the CRDT library reads otherwise than Yjs, or its types are nested too deep.
 pub fn open(state: &[u8]) -> Result<Doc, Unreadable> {
     let doc = Doc::new();
     if !state.is_empty() {
+        legible::check(state).map_err(Unreadable::Illegible)?;
+        // The library deletes types by recursion.
+        if nesting(state)? > MAX_NESTING {
+            return Err(Unreadable::TooDeep);
+        }
         let update = Update::decode_v1(state).map_err(|_| Unreadable::Undecodable)?;
         doc.transact_mut().apply_update(update).map_err(|_| Unreadable::Undecodable)?;
     }
     Ok(doc)
+}
+
+fn nesting(state: &[u8]) -> Result<u16, Unreadable> {
+    let mut document = Document::default();
+    document.load(&Bytes::copy_from_slice(state)).map_err(|_| Unreadable::Undecodable)?;
+    Ok(document.nesting())
 }
 
 /// Reads all of a document.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::protocol::yjs::update::insertions;
+use editorcluster_core::document;
 
 /// How often versions are made and how long they are kept. Named ones are kept until their document is deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,11 +94,10 @@ impl Past {
     }
 }
 
-/// How far each client's writing goes in a state that has passed the checks of `protocol::yjs::update`.
+/// How far each client's writing goes in a state.
 pub fn clocks(state: &[u8]) -> Vec<(ClientId, u32)> {
     // What does not walk has no authors that could be named; the checkpoint must not fail for it.
-    let insertions = insertions(state).unwrap_or_default();
-    insertions.clocks.into_iter().map(|(client, clocks)| (client, clocks.end)).filter(|(_, end)| *end > 0).collect()
+    document::clocks(state).unwrap_or_default()
 }
 
 impl Policy {

@@ -16,7 +16,7 @@ use yrs::{Array as _, Doc, Map as _, MapRef, Out, TextRef, Transact as _, Transa
 use self::rich::become_spans;
 use self::write::{Place, become_array, become_xml};
 use super::content::{Content, Node, Root, Sequence, Unreadable, open, read};
-use crate::room::document::EMPTY_UPDATE;
+use editorcluster_core::document::EMPTY_UPDATE;
 
 mod rich;
 mod sequence;

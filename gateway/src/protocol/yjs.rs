@@ -1,13 +1,11 @@
 //! y-protocols 1.0: the messages that y-websocket and Hocuspocus carry.
 //!
-//! A frame of y-websocket is one or more of these, one behind the other. `update` checks what the sync messages carry.
+//! A frame of y-websocket is one or more of these, one behind the other.
 
 use bytes::{Bytes, BytesMut};
 use serde::de::IgnoredAny;
 
-use super::lib0::{self, ReadError, Reader};
-
-pub mod update;
+use editorcluster_core::lib0::{self, ReadError, Reader};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Now, SessionId};
-use crate::protocol::lib0::MAX_UINT;
 use crate::protocol::yjs::Presence;
+use editorcluster_core::lib0::MAX_UINT;
 
 /// A client of another gateway that has not been renewed for this long is gone; y-protocols uses the same.
 pub const REMOTE_TIMEOUT: Duration = Duration::from_secs(30);

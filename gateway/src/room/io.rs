@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use editorcluster_core::document::Refused;
 
 use super::Rule;
 use super::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Row, Tenure, Tip};
@@ -213,8 +214,10 @@ pub enum Effect {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// An update or awareness that does not decode (1007).
+    /// An awareness update that does not decode (1007).
     Undecodable,
+    /// An update or a state vector that the document refuses (1007).
+    Refused(Refused),
     /// The update would take the document over its limit (1009).
     DocumentTooLarge,
 }

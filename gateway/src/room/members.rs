@@ -82,8 +82,8 @@ impl Members {
         }
     }
 
-    /// Who is told of an update that `author` wrote, or somebody elsewhere. `awaiting`: who waits for an acknowledgement
-    /// of the same bytes.
+    /// Who is told of an update that `author` wrote, or somebody elsewhere. `awaiting`: whose update of the same
+    /// bytes is held.
     pub(super) fn audience(&self, author: Option<SessionId>, update: &[u8], awaiting: &[SessionId]) -> Audience {
         // Deletions do not say who made them.
         let only_deletes = update.first() == Some(&0);

@@ -5,7 +5,6 @@
 //! - `look`: the tick, which finds what was silently lost
 //! - `write`: OPEN and APPEND, what may be acknowledged; `queue`: the local updates that wait for that
 //! - `checkpoint`: the compare-and-set of the row, COVER, leave
-//! - `ahead`: what rows have told before the log
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,17 +13,15 @@ use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use self::ahead::Ahead;
 use self::checkpoint::Checkpoint;
 use self::join::Stage;
 use self::look::Look;
 use self::queue::Queue;
 use self::write::{Flight, Waiting};
-use super::document::{Document, EMPTY_UPDATE};
 use super::log::{Entry, Head, Position, Tenure};
 use super::{Effect, Limits, Now, Rule, SessionId};
+use editorcluster_core::document::{Admitted, Document, Refused, merge};
 
-mod ahead;
 mod checkpoint;
 mod join;
 mod look;
@@ -81,8 +78,6 @@ pub(super) struct Replica {
     retry_at: Option<Now>,
     look: Look,
 
-    ahead: Ahead,
-
     /// Updates that the sessions have not seen, for the room to send.
     pub(super) news: Vec<Bytes>,
     /// Acknowledgements that are due, for the room to send.
@@ -114,7 +109,6 @@ impl Replica {
             failures: 0,
             retry_at: None,
             look: Look::default(),
-            ahead: Ahead::default(),
             news: Vec::new(),
             acknowledged: Vec::new(),
         }
@@ -150,26 +144,30 @@ impl Replica {
         self.retry_at = Some(now + most.mul_f64(self.random.random_range(0.5..1.0)));
     }
 
+    /// Takes in what a session's update brings, if the document admits it.
+    pub(super) fn admit(&mut self, update: &Bytes) -> Result<Admitted, Refused> {
+        if !self.keeps(Rule::VerdictFirst) {
+            return self.document.take(update);
+        }
+        self.document.admit(update, self.limits.document_bytes)
+    }
+
     /// Takes content in that the sessions may lack: the database's row, entries of the log.
     fn unite(&mut self, row: Option<Bytes>, entries: impl IntoIterator<Item = Bytes>) {
-        let before = if self.loaded { self.document.state_vector().ok() } else { None };
-        // Bytes that decode and yet do not apply are left out rather than taking the document down.
-        let row_brings = row.is_some();
-        let mut brought = row.is_some_and(|row| self.document.load(row).is_ok());
-        for update in entries {
-            brought |= self.document.push(update).is_ok();
-        }
-        if !brought {
+        // Both were checked before, by who asked for them.
+        let row = row.and_then(|row| self.document.load(&row).ok());
+        let entries = entries.into_iter().filter_map(|update| self.document.take(&update).ok());
+        let admitted: Vec<Admitted> = row.into_iter().chain(entries).collect();
+        if admitted.is_empty() {
             return;
         }
         self.taken += 1;
-        if let Some(news) = before.and_then(|vector| self.document.diff(&vector).ok())
-            && news != EMPTY_UPDATE
-        {
-            if row_brings {
-                self.ahead.note(&news);
+        let news: Vec<Bytes> = admitted.into_iter().filter_map(|admitted| admitted.news).collect();
+        if self.loaded && !news.is_empty() {
+            match merge(news.iter().map(|update| &update[..])) {
+                Ok(merged) => self.news.push(merged),
+                Err(_) => self.news.extend(news),
             }
-            self.news.push(news);
         }
     }
 

@@ -7,6 +7,8 @@
 /// One rule. `Limits::without` takes it out of a room, where the room is what keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
+    /// Nothing of a session is taken in before the document has admitted it.
+    VerdictFirst,
     /// An acknowledgement waits for all that the room held when the update was taken in.
     AcknowledgeAllHeld,
     /// Local updates go to the log in the order in which they came.

@@ -12,10 +12,10 @@ use tokio::task::spawn_local;
 
 use super::state::{Shared, State, Waiting};
 use crate::bus::BusError;
-use crate::room::document::validate;
 use crate::room::log::Row;
 use crate::room::{Effect, Failed, Input};
 use crate::store::{StoreError, Written};
+use editorcluster_core::document::check;
 
 /// Starts a room's call.
 pub(super) fn start(shared: &Rc<Shared>, state: &mut State, document: &Rc<str>, incarnation: u64, effect: Effect) {
@@ -145,9 +145,7 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
 /// the row.
 fn readable(row: Option<Row>) -> crate::store::Result<Option<Row>> {
     match row {
-        Some(row) if validate(&row.state).is_err() => {
-            Err(StoreError::Corrupt("its row holds no Yjs update".to_owned()))
-        }
+        Some(row) if check(&row.state).is_err() => Err(StoreError::Corrupt("its row holds no Yjs update".to_owned())),
         row => Ok(row),
     }
 }

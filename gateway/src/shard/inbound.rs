@@ -72,9 +72,8 @@ impl Refusal {
 impl From<CloseReason> for Refusal {
     fn from(reason: CloseReason) -> Self {
         match reason {
-            CloseReason::Undecodable => {
-                Self::bad(1007, BadMessage::Undecodable, "an update or awareness does not decode")
-            }
+            CloseReason::Undecodable => Self::bad(1007, BadMessage::Undecodable, "an awareness update does not decode"),
+            CloseReason::Refused(refused) => Self::bad(1007, BadMessage::Undecodable, refused),
             CloseReason::DocumentTooLarge => {
                 Self::bad(1009, BadMessage::TooLarge, "the document would be larger than this server takes")
             }

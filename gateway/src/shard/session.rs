@@ -44,8 +44,6 @@ pub(super) struct Session {
     /// It has asked too much: it is heard again then.
     rests_until: Option<Instant>,
     presences: Presences,
-    /// When it last was given a difference.
-    asked: Option<Instant>,
     /// None once everything was written behind a close frame: dropping it has told the client.
     writer: Option<Rc<OwnedWriteHalf>>,
     blocked: bool,
@@ -97,7 +95,6 @@ pub(super) fn start(shared: &Rc<Shared>, socket: NewSocket) {
         budget: Budget::new(shared.setup.max_messages_per_second, now),
         rests_until: None,
         presences: Presences::default(),
-        asked: None,
         writer: Some(Rc::new(writer)),
         blocked: false,
         dirty: false,

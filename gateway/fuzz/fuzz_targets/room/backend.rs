@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::protocol::yjs::update::check;
+use editorcluster_core::document::check;
 use gateway::room::log::{Opened, Row};
 use gateway::room::{Effect, Failed, Input, Now};
 

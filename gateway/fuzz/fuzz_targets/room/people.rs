@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use editorcluster_core::document::{Document, check};
 use gateway::protocol::yjs::Message;
-use gateway::protocol::yjs::update::check;
 use gateway::room::SessionId;
-use gateway::room::document::EMPTY_UPDATE;
 use yrs::updates::decoder::Decode as _;
 use yrs::updates::encoder::Encode as _;
-use yrs::{Doc, ReadTxn as _, StateVector, Text as _, Transact as _, Update};
+use yrs::{Doc, ReadTxn as _, StateVector, Text as _, Transact as _};
 
 /// Somebody with a document of their own, who only writes. Nothing that others do can make their edits wait.
 pub(crate) struct Person {
@@ -94,10 +93,14 @@ impl People {
         person.leave();
     }
 
-    /// In order, and nothing that was not sent. Returns the client and what the room must hold of it.
+    /// In order, and nothing that was not sent. What refers to nothing that is known is dropped in the end, and never
+    /// acknowledged. Returns the client and what the room must hold of it.
     pub(crate) fn acknowledged(&mut self, session: SessionId, update: &Bytes) -> (u64, u32) {
         let person = self.of(session);
-        let (sent, owed) = person.unacknowledged.pop_front().expect("an update was sent");
+        let (mut sent, mut owed) = person.unacknowledged.pop_front().expect("an update was sent");
+        while person.bad && sent != update {
+            (sent, owed) = person.unacknowledged.pop_front().expect("the update was sent");
+        }
         assert_eq!(sent, update);
         person.given = person.given.max(owed);
         (person.client, owed)
@@ -109,17 +112,12 @@ impl People {
     }
 }
 
-/// The clocks of what updates hold together. Some pass the gateway's check and do not apply: it leaves them out, and so
-/// does this.
+/// The clocks of what updates hold together.
 pub(crate) fn clocks<'a>(updates: impl IntoIterator<Item = &'a Bytes>) -> StateVector {
-    let mut document = gateway::room::document::Document::default();
+    let mut document = Document::default();
     for update in updates {
-        // An error is about the last one, which is then left out.
-        let _ = document.push(update.clone());
+        // As in the room: an entry that is no update is left out.
+        let _ = document.take(update);
     }
-    let state = document.encode_state().unwrap_or(Bytes::from_static(EMPTY_UPDATE));
-    let doc = Doc::new();
-    let update = Update::decode_v1(&state).expect("the room's state is an update");
-    doc.transact_mut().apply_update(update).expect("the room's state applies");
-    doc.transact().state_vector()
+    StateVector::decode_v1(&document.state_vector()).expect("a document has a state vector")
 }

@@ -11,11 +11,11 @@ use yrs::{
     XmlFragmentPrelim, XmlTextPrelim,
 };
 
+use super::super::legible::check;
 use super::*;
 use crate::history::{authorship, json, restore, text};
-use crate::protocol::lib0::write_var_uint;
-use crate::protocol::yjs::update::check;
-use crate::room::document::EMPTY_UPDATE;
+use editorcluster_core::document::EMPTY_UPDATE;
+use editorcluster_core::lib0::write_var_uint;
 
 fn state(doc: &Doc) -> Vec<u8> {
     doc.transact().encode_state_as_update_v1(&StateVector::default())
@@ -82,7 +82,7 @@ fn text_in_an_array_is_edited_when_an_earlier_one_is_restored() {
 /// An XML element with as many attributes, all of which are formats.
 fn formats_as_attributes(count: u64) -> Vec<u8> {
     let mut update = bytes::BytesMut::new();
-    let string = |update: &mut bytes::BytesMut, text: &str| crate::protocol::lib0::write_var_string(update, text);
+    let string = |update: &mut bytes::BytesMut, text: &str| editorcluster_core::lib0::write_var_string(update, text);
     // One client, whose id is 1 and whose clock begins at 0.
     write_var_uint(&mut update, 1);
     write_var_uint(&mut update, count + 1);

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use super::super::document::validate;
 use super::super::log::{Entry, Position, ReadReply, Row};
 use super::super::{Effect, Failed, Now, Rule};
 use super::look::Look;
 use super::queue::Item;
 use super::{Held, Replica};
+use editorcluster_core::document::check;
 
 /// How far the join is.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl Replica {
         };
         // Whoever wrote it had not looked. It has its position and nothing else: who would keep it would write it again.
         reply.entries.retain(|entry| {
-            let decodes = validate(&entry.update).is_ok();
+            let decodes = check(&entry.update).is_ok();
             if !decodes && !held(entry.position) {
                 effects.push(Effect::Skipped { position: entry.position });
             }
@@ -233,15 +233,13 @@ impl Replica {
             return;
         }
         let own = self.flight.as_ref().is_some_and(|flight| flight.update == entry.update);
-        if !own && validate(&entry.update).is_err() {
-            return effects.push(Effect::Skipped { position: entry.position });
-        }
-        if !own && self.document.push(entry.update.clone()).is_ok() {
+        if !own {
+            // What a row has brought before the log tells it is no news.
+            let Ok(admitted) = self.document.take(&entry.update) else {
+                return effects.push(Effect::Skipped { position: entry.position });
+            };
             self.taken += 1;
-            // A row that was read after the log has brought, and told, what the log is only telling now.
-            if !self.row_covers(entry.position) && !self.ahead.told(&entry.update) {
-                self.news.push(entry.update.clone());
-            }
+            self.news.extend(admitted.news);
         }
         let seq = self.queue.front().filter(|_| own).map_or(self.taken, |item| item.seq);
         self.tail.push(Held { entry, seq });

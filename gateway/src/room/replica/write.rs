@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use rand::Rng as _;
 
-use super::super::document::EMPTY_UPDATE;
 use super::super::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply};
 use super::super::{Durability, Effect, Failed, Now, Rule, SessionId};
 use super::queue::Item;
 use super::{Held, Replica};
+use editorcluster_core::document::{EMPTY_UPDATE, merge};
 
 /// Merging costs more than it saves beyond this many updates.
 const BATCH_UPDATES: usize = 128;
@@ -31,31 +31,24 @@ pub(super) struct Waiting {
 }
 
 impl Replica {
-    /// Takes in a session's update, which the room has pushed to the document already.
-    pub(in super::super) fn local(&mut self, session: SessionId, update: Bytes) {
+    /// Takes in what a session has written, which the document has already.
+    pub(in super::super) fn local(&mut self, update: Bytes) {
         self.taken += 1;
-        let item = Item { seq: self.taken, update: update.clone() };
+        let item = Item { seq: self.taken, update };
         if self.keeps(Rule::QueueInOrder) {
             self.queue.push_back(item);
         } else {
             let busy = self.flight.as_ref().or(self.cut_off.as_ref()).map_or(0, |flight| flight.items);
             self.queue.insert(busy, item);
         }
-        self.wait(session, update);
     }
 
-    /// An acknowledgement once all that the room holds now is durable.
-    pub(in super::super) fn wait(&mut self, session: SessionId, update: Bytes) {
-        if update == EMPTY_UPDATE && !self.keeps(Rule::AcknowledgeAllHeld) {
+    /// Acknowledges a session's update once all that the room holds now is durable, whether or not it brought news.
+    pub(in super::super) fn acknowledge_later(&mut self, session: SessionId, update: Bytes, brought_news: bool) {
+        if !brought_news && !self.keeps(Rule::AcknowledgeAllHeld) {
             return self.acknowledged.push((session, update));
         }
         self.waiting.push_back(Waiting { seq: self.taken, session, update });
-    }
-
-    /// Who waits for an acknowledgement of these bytes.
-    pub(in super::super) fn awaiting(&self, update: &Bytes) -> Vec<SessionId> {
-        let same = self.waiting.iter().filter(|waiting| waiting.update == *update);
-        same.map(|waiting| waiting.session).collect()
     }
 
     /// Bytes that are in no log yet.
@@ -71,7 +64,7 @@ impl Replica {
         let mut items = self.queue.len().min(BATCH_UPDATES);
         let mut update = self.queue[0].update.clone();
         if items > 1 && self.keeps(Rule::QueueInOrder) {
-            match super::super::document::merge(self.queue.iter().take(items).map(|item| &item.update[..])) {
+            match merge(self.queue.iter().take(items).map(|item| &item.update[..])) {
                 Ok(merged) => update = merged,
                 Err(_) => items = 1,
             }

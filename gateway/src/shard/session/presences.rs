@@ -4,7 +4,7 @@
 //! themselves when they come, and after that also say again what they were told of others, which changes nothing. So a
 //! session that has named many has no more of its own to tell, and what it says of still others is not taken.
 
-use crate::protocol::lib0::{ReadError, Reader};
+use editorcluster_core::lib0::{ReadError, Reader};
 
 /// Different clients of which one session may tell.
 const CLIENTS: usize = 1024;

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
@@ -17,16 +17,12 @@ use super::presences::Judgement;
 use crate::metrics::Limited;
 use crate::protocol::websocket::{Decoder, Event, Opcode};
 use crate::protocol::yjs::Message;
-use crate::room::document::EMPTY_VECTOR;
 use crate::room::{Input, SessionId};
 use crate::shard::inbound::{self, Inbound, Refusal};
 use crate::shard::state::{Shared, State};
 
 /// What one read takes from a socket at most.
 const READ_BYTES: usize = 64 << 10;
-/// A client that asks more often for what it lacks is given the whole document. y-websocket asks when it connects, and
-/// again at an interval of seconds if it is told to.
-const DIFFERENCE_EVERY: Duration = Duration::from_secs(10);
 /// Bytes of unfinished messages of all sessions, beyond which nobody's may grow: room for sixteen of the largest.
 const UNFINISHED_BYTES: i64 = 256 << 20;
 /// Except one that is no longer than this, so that people can type while somebody fills that.
@@ -187,18 +183,9 @@ impl Shared {
     fn say(self: &Rc<Self>, state: &mut State, id: SessionId, message: Message) {
         let (rate, received) = (self.setup.max_messages_per_second, state.received);
         let Some(session) = state.sessions.get_mut(&id) else { return };
-        let mut message = message;
-        match &mut message {
+        match &message {
             // The resync answers. A message may ask a thousand times, and each answer takes time to make.
             Message::SyncStep1(_) | Message::QueryAwareness if session.outbox.is_behind() => return,
-            Message::SyncStep1(vector) => {
-                // A difference takes the CRDT's time, the whole document only a look.
-                if session.asked.is_some_and(|at| received.saturating_duration_since(at) < DIFFERENCE_EVERY) {
-                    *vector = Bytes::from_static(EMPTY_VECTOR);
-                } else {
-                    session.asked = Some(received);
-                }
-            }
             Message::Update(_) => self.setup.metrics.updates_received.inc(),
             Message::Awareness(body) => {
                 session.budget.spend(rate, budget::presence(body.len()), received);

@@ -1,29 +1,24 @@
-//! Checks a client's updates and state vectors, encoding v1, before the CRDT library sees them.
+//! Whether the CRDT library reads a state as Yjs does.
 //!
 //! yrs reserves, and touches, memory for whatever count the bytes claim, and nests as deep as they say, which ends in a
-//! stack overflow that nothing catches. Here the bytes are only walked, and nothing is kept but the client ids. A count
-//! needs no check of its own: everything counted takes at least one byte, so a count that is too high ends in
-//! `Truncated`. After that what yrs reserves is bounded by the bytes that are there.
+//! stack overflow that nothing catches. Here the bytes are only walked. A count needs no check of its own: everything
+//! counted takes at least one byte, so a count that is too high ends in `Truncated`. After that what yrs reserves is
+//! bounded by the bytes that are there.
 //!
-//! The format is what Yjs 13 reads (`readClientsStructRefs`, `readItemContent`, `readDeleteSet`, all with
-//! `UpdateDecoderV1`). What yrs 0.28 (`Update::decode`) does not read, or is known to read otherwise, is refused: the
-//! gateway would keep another document than its clients. Bytes behind the end are refused too, although Yjs and yrs
-//! ignore them: they would be relayed and logged, and then be gone with the next merge.
+//! The document itself needs no library and takes more than this: what yrs 0.28 (`Update::decode`) does not read, or is
+//! known to read otherwise than Yjs 13, is served to clients like everything else, and has no readable history.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
-
-use bytes::BytesMut;
 
 use self::value::MAX_DEPTH;
-use crate::protocol::lib0::{ReadError, Reader, write_var_uint};
+use editorcluster_core::lib0::{ReadError, Reader};
 
 mod value;
 
 #[cfg(test)]
 mod tests;
 
-/// Why an update or a state vector was refused.
+/// Why the library is not given a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     #[error(transparent)]
@@ -68,85 +63,18 @@ const DOC: u8 = 9;
 const SKIP: u8 = 10;
 
 /// Whether the bytes are an update that Yjs and yrs read alike.
-pub fn check(update: &[u8]) -> Result<(), Refused> {
-    walk(update, |_, _, _| ())
-}
-
-/// Checks an update, and says which clocks of which client it brings up to the first gap, and whether that is all.
-fn walk(update: &[u8], mut brings: impl FnMut(u64, Range<u32>, bool)) -> Result<(), Refused> {
+pub(super) fn check(update: &[u8]) -> Result<(), Refused> {
     let mut reader = Reader::new(update);
     let mut clients = BTreeSet::new();
     for _ in 0..reader.var_uint()? {
         let count = reader.var_uint()?;
-        let client = client(&mut reader, &mut clients)?;
-        let (clocks, whole) = structs(&mut reader, count)?;
-        brings(client, clocks, whole);
+        client(&mut reader, &mut clients)?;
+        structs(&mut reader, count)?;
     }
     clients.clear();
     for _ in 0..reader.var_uint()? {
         client(&mut reader, &mut clients)?;
         deletions(&mut reader)?;
-    }
-    end(&reader)
-}
-
-/// What an update inserts.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Insertions {
-    /// Of each client, the clocks of its structs up to the first gap.
-    pub clocks: Vec<(u64, Range<u32>)>,
-    /// The update has no gaps and deletes nothing: `clocks` is all of it.
-    pub complete: bool,
-}
-
-/// What an update that has passed [`check`] inserts.
-pub fn insertions(update: &[u8]) -> Result<Insertions, Refused> {
-    let mut reader = Reader::new(update);
-    let mut found = Insertions { complete: true, ..Insertions::default() };
-    for _ in 0..reader.var_uint()? {
-        let count = reader.var_uint()?;
-        let client = reader.var_uint()?;
-        let (clocks, whole) = structs(&mut reader, count)?;
-        found.complete &= whole;
-        found.clocks.push((client, clocks));
-    }
-    found.complete &= reader.var_uint()? == 0;
-    Ok(found)
-}
-
-/// What a document's state has, as an update.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Outline {
-    /// The state vector, encoded: of each client the clock up to which nothing is missing. In it are no deletions.
-    pub vector: BytesMut,
-    /// Structs are missing before others that are there: those wait.
-    pub gap: bool,
-}
-
-/// The outline of a state, which is checked as [`check`] does it. The CRDT library's own function for the vector decodes
-/// every struct, which takes several times as long.
-pub fn outline(state: &[u8]) -> Result<Outline, Refused> {
-    let (mut clocks_of, mut gap) = (Vec::new(), false);
-    walk(state, |client, clocks, whole| {
-        gap |= clocks.start > 0 || !whole;
-        if clocks.start == 0 && clocks.end > 0 {
-            clocks_of.push((client, clocks.end));
-        }
-    })?;
-    let mut vector = BytesMut::new();
-    write_var_uint(&mut vector, clocks_of.len() as u64);
-    for (client, clock) in clocks_of {
-        write_var_uint(&mut vector, client);
-        write_var_uint(&mut vector, clock.into());
-    }
-    Ok(Outline { vector, gap })
-}
-
-/// Whether the bytes are a state vector: `[n, (client, clock) * n]`.
-pub fn check_state_vector(vector: &[u8]) -> Result<(), Refused> {
-    let mut reader = Reader::new(vector);
-    for _ in 0..reader.var_uint()? {
-        id(&mut reader)?;
     }
     end(&reader)
 }
@@ -176,20 +104,14 @@ fn id(reader: &mut Reader<'_>) -> Result<u32, Refused> {
     clock(reader)
 }
 
-/// The structs of one client, each where the one before ends. Returns their clocks up to the first gap, and whether
-/// that is all.
-fn structs(reader: &mut Reader<'_>, count: u64) -> Result<(Range<u32>, bool), Refused> {
-    let from = clock(reader)?;
-    let (mut next, mut gap) = (from, None);
+/// The structs of one client, each where the one before ends.
+fn structs(reader: &mut Reader<'_>, count: u64) -> Result<(), Refused> {
+    let mut next = clock(reader)?;
     for _ in 0..count {
         let info = reader.byte()?;
-        if info == SKIP {
-            gap.get_or_insert(next);
-        }
-        let length = structure(reader, info)?;
-        next = next.checked_add(length).ok_or(Refused::ClockTooLarge)?;
+        next = next.checked_add(structure(reader, info)?).ok_or(Refused::ClockTooLarge)?;
     }
-    Ok((from..gap.unwrap_or(next), gap.is_none()))
+    Ok(())
 }
 
 /// One struct behind its first byte; returns how far it takes the clock.

@@ -2,7 +2,7 @@
 //!
 //! Reading borrows from the bytes and never copies; every length is checked before it is used.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 /// The largest integer that JavaScript, and so lib0, can hold exactly.
 pub const MAX_UINT: u64 = (1 << 53) - 1;
@@ -32,6 +32,11 @@ impl<'a> Reader<'a> {
 
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// The bytes that are left.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// How many bytes are left.
@@ -94,7 +99,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-pub fn write_var_uint(out: &mut BytesMut, mut value: u64) {
+pub fn write_var_uint(out: &mut impl BufMut, mut value: u64) {
     while value > 0x7f {
         out.put_u8((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -102,12 +107,12 @@ pub fn write_var_uint(out: &mut BytesMut, mut value: u64) {
     out.put_u8(value as u8);
 }
 
-pub fn write_var_bytes(out: &mut BytesMut, bytes: &[u8]) {
+pub fn write_var_bytes(out: &mut impl BufMut, bytes: &[u8]) {
     write_var_uint(out, bytes.len() as u64);
     out.put_slice(bytes);
 }
 
-pub fn write_var_string(out: &mut BytesMut, text: &str) {
+pub fn write_var_string(out: &mut impl BufMut, text: &str) {
     write_var_bytes(out, text.as_bytes());
 }
 
@@ -160,7 +165,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(number in 0..=MAX_UINT, bytes: Vec<u8>, text: String) {
-            let mut out = BytesMut::new();
+            let mut out = Vec::new();
             write_var_uint(&mut out, number);
             write_var_bytes(&mut out, &bytes);
             write_var_string(&mut out, &text);

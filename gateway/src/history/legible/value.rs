@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::Refused;
-use crate::protocol::lib0::Reader;
+use editorcluster_core::lib0::Reader;
 
 /// Arrays and maps in each other, at most. As deep as serde_json goes; no stack is too small for it.
 pub(super) const MAX_DEPTH: u32 = 128;

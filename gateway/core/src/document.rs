@@ -1,0 +1,245 @@
+//! One Yjs document as a store of structs. It is the union of what updates bring: structs by client and clock, and
+//! deleted clocks. Nothing is integrated and no content is decoded, so a content comes out as it went in, and no update
+//! costs more than its size. `docs/document.md` gives the reasons.
+//!
+//! - `admission`: what an update brings, before it is taken
+//! - `client`: one client's structs, encoded, in blocks; `index`: in which type each of them is
+//! - `structs`, `value`: how the bytes are read; `piece`, `writer`: how they are cut and joined
+//! - `collect`: what was deleted loses its content
+//! - `encode`: the whole, differences, state vectors; `merge`: updates without a document
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+pub use self::encode::check_state_vector;
+pub use self::merge::{check, clocks, merge};
+pub use self::refused::{MAX_NESTING, Refused};
+pub use self::structs::Id;
+
+use self::admission::{Plan, Source, plan};
+use self::client::{Block, Client};
+use self::index::Types;
+use self::piece::Piece;
+use self::structs::Struct;
+
+mod admission;
+mod client;
+mod collect;
+mod encode;
+mod index;
+mod merge;
+mod piece;
+mod ranges;
+mod refused;
+mod structs;
+mod value;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+/// An update without structs and deletions.
+pub const EMPTY_UPDATE: &[u8] = &[0, 0];
+
+/// The state vector of a document without structs.
+pub const EMPTY_VECTOR: &[u8] = &[0];
+
+/// News of at least this size are kept as a part of the update that brought them, uncopied.
+const SHARED_FROM: usize = 4096;
+
+/// What became of an update.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admitted {
+    /// What the document lacked, as an update; it was taken in.
+    pub news: Option<Bytes>,
+    /// Something else in the update refers to what the document does not have; this is one of the things it lacks.
+    pub waits: Option<Id>,
+}
+
+#[derive(Debug, Default)]
+pub struct Document {
+    clients: BTreeMap<u64, Client>,
+    types: Types,
+    /// Deleted content that is still there.
+    dirty: Vec<(u64, std::ops::Range<u32>)>,
+    /// Bytes of structs.
+    size: usize,
+    /// Updates that cannot be taken in yet. They are a part of the document, and nobody is given them.
+    pending: Vec<Bytes>,
+    /// The whole document as one update, if it has not changed since that was made.
+    encoded: Option<Bytes>,
+    /// All deletions as the second half of an update.
+    deletions: Option<Bytes>,
+}
+
+impl Document {
+    /// Takes in what an update brings, if all of it may come from a client. What waits for something unknown is not
+    /// kept: whoever sent it sends it again, together with what it waits for.
+    ///
+    /// # Errors
+    /// The update would harm clients, or take the document beyond `most` bytes. Nothing of it was taken in.
+    pub fn admit(&mut self, update: &Bytes, most: usize) -> Result<Admitted, Refused> {
+        self.integrate(update, Source::Client, most)
+    }
+
+    /// Takes in an update from the log or the database. What waits for something unknown is kept, and joins the document
+    /// when that comes.
+    ///
+    /// # Errors
+    /// The bytes are no update.
+    pub fn take(&mut self, update: &Bytes) -> Result<Admitted, Refused> {
+        self.integrate(update, Source::Stored, usize::MAX)
+    }
+
+    /// Takes the database's row in. Into an empty document it goes as it is, uncopied.
+    ///
+    /// # Errors
+    /// The row is no update.
+    pub fn load(&mut self, row: &Bytes) -> Result<Admitted, Refused> {
+        let fresh = self.clients.is_empty() && self.pending.is_empty();
+        let admitted = self.take(row)?;
+        if fresh && admitted.waits.is_none() && self.dirty.is_empty() {
+            self.encoded = Some(row.clone());
+        }
+        Ok(admitted)
+    }
+
+    /// About the size of the encoded document, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.size + self.pending_bytes()
+    }
+
+    /// Bytes of what waits for something unknown.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.iter().map(Bytes::len).sum()
+    }
+
+    /// How deep types are in each other; top-level types count 0.
+    pub fn nesting(&self) -> u16 {
+        self.types.deepest()
+    }
+
+    /// Whether the document has this element.
+    pub fn knows(&self, id: Id) -> bool {
+        self.clients.get(&id.client).is_some_and(|client| id.clock < client.next)
+    }
+
+    fn integrate(&mut self, update: &Bytes, source: Source, most: usize) -> Result<Admitted, Refused> {
+        let types = self.types.len();
+        let plan = match plan(&self.clients, &mut self.types, update, source) {
+            Ok(plan) => plan,
+            Err(refused) => {
+                self.types.truncate(types);
+                return Err(refused);
+            }
+        };
+        let waits = plan.waits();
+        if waits.is_some() && source == Source::Stored {
+            self.pending.push(encode::remainder(&plan));
+        }
+        if !plan.brings_news() {
+            return Ok(Admitted { news: None, waits });
+        }
+        let mut news = if plan.all_is_news { update.clone() } else { encode::news(&plan, update)? };
+        if self.bytes().saturating_add(news.len()) > most {
+            // What was deleted may make room.
+            self.collect()?;
+            if self.bytes().saturating_add(news.len()) > most {
+                self.types.truncate(types);
+                return Err(Refused::DocumentTooLarge);
+            }
+        }
+        self.commit(plan, update)?;
+        if !self.pending.is_empty() {
+            let more = self.retry_pending()?;
+            if !more.is_empty() {
+                news = merge(std::iter::once(&news).chain(&more).map(|update| &update[..]))?;
+            }
+        }
+        Ok(Admitted { news: Some(news), waits })
+    }
+
+    /// Takes in of what waited whatever does no longer. Returns what that brought.
+    fn retry_pending(&mut self) -> Result<Vec<Bytes>, Refused> {
+        let mut brought = Vec::new();
+        loop {
+            let before = brought.len();
+            for update in std::mem::take(&mut self.pending) {
+                let plan = plan(&self.clients, &mut self.types, &update, Source::Stored)?;
+                if plan.brings_news() {
+                    brought.push(encode::news(&plan, &update)?);
+                }
+                if plan.waits().is_some() {
+                    self.pending.push(if plan.brings_news() { encode::remainder(&plan) } else { update.clone() });
+                }
+                self.commit(plan, &update)?;
+            }
+            if brought.len() == before {
+                return Ok(brought);
+            }
+        }
+    }
+
+    /// Takes in what was planned.
+    fn commit(&mut self, plan: Plan<'_>, update: &Bytes) -> Result<(), Refused> {
+        self.encoded = None;
+        let mut bare = BTreeMap::new();
+        for section in plan.sections {
+            let Some(news) = section.news else { continue };
+            let client = self.clients.entry(section.client).or_default();
+            let first = news.marks.first().map_or(0, |mark| mark.remaining);
+            let length = first - news.remaining;
+            // What is shared keeps all of the update in memory.
+            let shared = length >= SHARED_FROM && length >= update.len() / 2;
+            let mut marks = news.marks.into_iter().peekable();
+            while let Some(mark) = marks.next() {
+                let (remaining, structs) =
+                    marks.peek().map_or((news.remaining, news.structs), |next| (next.remaining, next.structs));
+                let bytes = update.slice(update.len() - mark.remaining..update.len() - remaining);
+                let end = marks.peek().map_or(section.next, |next| next.clock);
+                if shared && mark.clock == client.next {
+                    self.size += bytes.len();
+                    client.append_block(Block { bytes, start: mark.clock, structs: structs - mark.structs }, end);
+                    continue;
+                }
+                let chunk = client::Chunk { start: mark.clock, structs: structs - mark.structs, bytes: &bytes };
+                for found in chunk.structs() {
+                    let (clock, found, _) = found?;
+                    self.size += append(client, section.client, clock, &found)?;
+                }
+            }
+            // Items in a type that is gone are deleted, whether or not anybody says so.
+            for (run, parent) in section.index.runs(section.next) {
+                if parent != index::Handle::GONE && self.types.is_gone(parent) {
+                    self.dirty.push((section.client, run));
+                }
+            }
+            client.index.extend(section.index);
+            if !section.deleted.is_empty() {
+                client.deleted.add_all(&section.deleted);
+                bare.insert(section.client, section.deleted);
+                self.deletions = None;
+            }
+        }
+        for (number, ranges) in plan.deletions {
+            self.clients.entry(number).or_default().deleted.add_all(&ranges);
+            self.deletions = None;
+            // What came without its content has none to lose.
+            let mut dirty = Vec::new();
+            match bare.get(&number) {
+                Some(bare) => ranges.iter().for_each(|range| bare.missing(range, &mut dirty)),
+                None => dirty.extend(ranges.iter()),
+            }
+            self.dirty.extend(dirty.into_iter().map(|range| (number, range)));
+        }
+        Ok(())
+    }
+}
+
+/// Appends what a document lacks of a struct. Returns by how many bytes that made it longer.
+fn append(client: &mut Client, number: u64, clock: u32, found: &Struct<'_>) -> Result<usize, Refused> {
+    let known = client.next.saturating_sub(clock);
+    let piece = Piece::part(found, Id { client: number, clock }, known..found.length)?;
+    client.append(number, &piece)
+}

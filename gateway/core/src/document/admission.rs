@@ -1,0 +1,345 @@
+//! What an update brings to a document: a verdict before anything is changed.
+//!
+//! Structs are looked at in the order in which what they refer to is there, whatever their order in the bytes. A client's
+//! structs that refer to something later in the update wait until its client's turn has come; what still waits at the
+//! end refers to what nobody has told. Nothing recurses, and each struct is read at most twice.
+
+use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::ops::Range;
+
+use super::client::{BLOCK, Client};
+use super::index::{Handle, Index, Types};
+use super::ranges::Ranges;
+use super::refused::{MAX_NESTING, Refused};
+use super::structs::{DELETED, GC, Id, Parent, SKIP, Struct, TYPE, clock};
+use crate::lib0::Reader;
+
+/// Where an update comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A client: what would harm others is refused.
+    Client,
+    /// The log or the database: what cannot be integrated is kept.
+    Stored,
+}
+
+/// The structs that one client has in an update.
+#[derive(Debug)]
+pub(super) struct Section<'a> {
+    pub(super) client: u64,
+    /// The clock behind what the document had.
+    pub(super) known: u32,
+    /// The clock behind what it has with the update's structs up to the cursor.
+    pub(super) next: u32,
+    /// The first struct that was not taken, its clock, and how many there are from it on.
+    pub(super) cursor: Reader<'a>,
+    pub(super) clock: u32,
+    pub(super) left: u64,
+    /// What the first struct that was not taken waits for.
+    waits_for: Option<Id>,
+    /// What follows the section, and the clock there.
+    pub(super) end: &'a [u8],
+    end_clock: u32,
+    pub(super) news: Option<News>,
+    pub(super) index: Index,
+    /// Clocks of structs that have no content, and so were deleted.
+    pub(super) deleted: Ranges,
+}
+
+/// The structs of a section that the document lacks. They follow each other.
+#[derive(Debug)]
+pub(super) struct News {
+    /// Where the blocks begin that they could be kept in, the first of them first. What the document has of the first
+    /// struct is to be cut off.
+    pub(super) marks: Vec<Mark>,
+    pub(super) structs: u32,
+    /// Bytes from behind the last of them to the update's end.
+    pub(super) remaining: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    /// Bytes from here to the update's end.
+    pub(super) remaining: usize,
+    pub(super) clock: u32,
+    /// How many structs are before it.
+    pub(super) structs: u32,
+}
+
+/// What an update brings.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    pub(super) sections: Vec<Section<'a>>,
+    /// Of each client, the clocks that are deleted now and were not.
+    pub(super) deletions: Vec<(u64, Ranges)>,
+    /// Of each client, the deleted clocks that nobody has told of.
+    pub(super) deletions_waiting: Vec<(u64, Ranges)>,
+    /// The update brings its news and nothing else.
+    pub(super) all_is_news: bool,
+}
+
+impl Plan<'_> {
+    pub(super) fn brings_news(&self) -> bool {
+        !self.deletions.is_empty() || self.sections.iter().any(|section| section.news.is_some())
+    }
+
+    /// One of the things that the update refers to and that nobody has told. What waits inside of the update for
+    /// something that waits as well is named only if there is nothing else.
+    pub(super) fn waits(&self) -> Option<Id> {
+        let stopped = self.sections.iter().filter(|section| section.left > 0);
+        let mut wanted = stopped.filter_map(|section| section.waits_for).peekable();
+        if wanted.peek().is_none() {
+            let (client, ranges) = self.deletions_waiting.first()?;
+            return ranges.iter().last().map(|range| Id { client: *client, clock: range.end - 1 });
+        }
+        let sections: HashMap<u64, &Section<'_>> =
+            self.sections.iter().map(|section| (section.client, section)).collect();
+        let any = wanted.peek().copied();
+        let is_in_update = |id: &Id| {
+            sections.get(&id.client).is_some_and(|section| section.clock <= id.clock && id.clock < section.end_clock)
+        };
+        wanted.find(|id| !is_in_update(id)).or(any)
+    }
+}
+
+/// Finds out what an update would bring. New types are added to `types`, and must be taken away again if it is not taken.
+///
+/// # Errors
+/// The bytes are no update, or one that may not be taken from a client.
+pub(super) fn plan<'a>(
+    clients: &BTreeMap<u64, Client>,
+    types: &mut Types,
+    update: &'a [u8],
+    source: Source,
+) -> Result<Plan<'a>, Refused> {
+    let mut planning = Planning {
+        clients,
+        types,
+        source,
+        sections: Vec::new(),
+        by_client: HashMap::new(),
+        waiting: HashMap::new(),
+        all_is_news: true,
+    };
+    let mut reader = Reader::new(update);
+    planning.structs(&mut reader)?;
+    planning.deletions(reader)
+}
+
+struct Planning<'a, 'd> {
+    clients: &'d BTreeMap<u64, Client>,
+    types: &'d mut Types,
+    source: Source,
+    sections: Vec<Section<'a>>,
+    by_client: HashMap<u64, usize>,
+    /// Of each client, which sections wait for which of its clocks.
+    waiting: HashMap<u64, BinaryHeap<Reverse<(u32, usize)>>>,
+    all_is_news: bool,
+}
+
+impl<'a> Planning<'a, '_> {
+    fn structs(&mut self, reader: &mut Reader<'a>) -> Result<(), Refused> {
+        for _ in 0..reader.var_uint()? {
+            let left = reader.var_uint()?;
+            let client = reader.var_uint()?;
+            let clock = clock(reader)?;
+            let number = self.sections.len();
+            match self.by_client.entry(client) {
+                Entry::Occupied(_) => return Err(Refused::ClientTwice(client)),
+                Entry::Vacant(place) => place.insert(number),
+            };
+            let known = self.clients.get(&client).map_or(0, |found| found.next);
+            self.all_is_news &= left > 0 && clock == known;
+            self.sections.push(Section {
+                client,
+                known,
+                next: known,
+                cursor: reader.clone(),
+                clock,
+                left,
+                waits_for: None,
+                end: &[],
+                end_clock: clock,
+                news: None,
+                index: Index::default(),
+                deleted: Ranges::default(),
+            });
+            self.advance(number)?;
+            let section = &self.sections[number];
+            *reader = section.cursor.clone();
+            let mut end = section.clock;
+            for _ in 0..section.left {
+                let length = Struct::read(reader)?.length;
+                end = end.checked_add(length).ok_or(Refused::ClockTooLarge)?;
+            }
+            self.sections[number].end = reader.rest();
+            self.sections[number].end_clock = end;
+            self.wake(client)?;
+        }
+        Ok(())
+    }
+
+    /// The clock behind what is there of a client.
+    fn next_of(&self, client: u64) -> u32 {
+        match self.by_client.get(&client) {
+            Some(&number) => self.sections[number].next,
+            None => self.clients.get(&client).map_or(0, |found| found.next),
+        }
+    }
+
+    /// Goes on with the sections that waited for what a client has now, and with those that waited for them.
+    fn wake(&mut self, client: u64) -> Result<(), Refused> {
+        let mut woken = vec![client];
+        while let Some(client) = woken.pop() {
+            let next = self.next_of(client);
+            let Some(waiting) = self.waiting.get_mut(&client) else { continue };
+            let mut due = Vec::new();
+            while waiting.peek().is_some_and(|Reverse((clock, _))| *clock < next) {
+                due.extend(waiting.pop().map(|Reverse((_, number))| number));
+            }
+            for number in due {
+                self.advance(number)?;
+                woken.push(self.sections[number].client);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a section's structs until one refers to what is not there.
+    fn advance(&mut self, number: usize) -> Result<(), Refused> {
+        while self.sections[number].left > 0 {
+            let section = &self.sections[number];
+            let (client, known, at) = (section.client, section.next, section.clock);
+            let mut reader = section.cursor.clone();
+            let found = Struct::read(&mut reader)?;
+            let end = at.checked_add(found.length).ok_or(Refused::ClockTooLarge)?;
+            if found.length == 0 && self.source == Source::Client {
+                return Err(Refused::EmptyStruct);
+            }
+            if found.info == SKIP || end <= known {
+                self.all_is_news = false;
+            } else {
+                if at > known {
+                    self.sections[number].waits_for = Some(Id { client, clock: known });
+                    return Ok(());
+                }
+                for id in found.references() {
+                    if id.client == client && id.clock >= at {
+                        return match self.source {
+                            Source::Client => Err(Refused::OwnFuture(Id { client, clock: at })),
+                            Source::Stored => {
+                                self.sections[number].waits_for = Some(id);
+                                Ok(())
+                            }
+                        };
+                    }
+                    if id.client != client && id.clock >= self.next_of(id.client) {
+                        self.sections[number].waits_for = Some(id);
+                        self.waiting.entry(id.client).or_default().push(Reverse((id.clock, number)));
+                        return Ok(());
+                    }
+                }
+                self.take(number, at.max(known)..end, &found, reader.remaining())?;
+            }
+            let section = &mut self.sections[number];
+            section.cursor = reader;
+            section.clock = end;
+            section.left -= 1;
+        }
+        Ok(())
+    }
+
+    /// Notes a struct as news, of which the clocks are not known yet. `behind`: bytes from its end to the update's end.
+    fn take(&mut self, number: usize, clocks: Range<u32>, found: &Struct<'_>, behind: usize) -> Result<(), Refused> {
+        let parent = self.parent_of(found);
+        let is_type = found.kind() == TYPE && parent != Handle::GONE;
+        if is_type && self.source == Source::Client && self.types.depth(parent) >= MAX_NESTING {
+            return Err(Refused::Nesting);
+        }
+        let section = &mut self.sections[number];
+        section.next = clocks.end;
+        section.index.note(clocks.start, parent);
+        if is_type {
+            section.index.note_type(clocks.start, self.types.add(parent));
+        }
+        if matches!(found.kind(), GC | DELETED) {
+            section.deleted.append(clocks);
+        }
+        let remaining = section.cursor.remaining();
+        let news = section.news.get_or_insert_with(|| News { marks: Vec::new(), structs: 0, remaining });
+        if news.marks.last().is_none_or(|mark| mark.remaining - remaining >= BLOCK) {
+            news.marks.push(Mark { remaining, clock: section.clock, structs: news.structs });
+        }
+        news.structs += 1;
+        news.remaining = behind;
+        Ok(())
+    }
+
+    /// The type in which a struct is, as Yjs finds it (`Item.getMissing`).
+    fn parent_of(&self, found: &Struct<'_>) -> Handle {
+        if found.info == GC {
+            return Handle::GONE;
+        }
+        match (found.origin.map(|id| self.parent_at(id)), found.right.map(|id| self.parent_at(id)), found.parent) {
+            (Some(Handle::GONE), ..) | (_, Some(Handle::GONE), _) => Handle::GONE,
+            (Some(parent), ..) | (None, Some(parent), _) => parent,
+            (None, None, Some(Parent::Item(id))) => {
+                self.indexed(id, |index| index.type_at(id.clock)).flatten().unwrap_or(Handle::GONE)
+            }
+            (None, None, _) => Handle::ROOT,
+        }
+    }
+
+    fn parent_at(&self, id: Id) -> Handle {
+        self.indexed(id, |index| index.parent_at(id.clock)).unwrap_or(Handle::GONE)
+    }
+
+    /// Looks something up where the struct of this id is known.
+    fn indexed<T>(&self, id: Id, look: impl FnOnce(&Index) -> T) -> Option<T> {
+        if let Some(&number) = self.by_client.get(&id.client) {
+            let section = &self.sections[number];
+            if id.clock >= section.known {
+                return Some(look(&section.index));
+            }
+        }
+        self.clients.get(&id.client).map(|found| look(&found.index))
+    }
+
+    fn deletions(mut self, mut reader: Reader<'a>) -> Result<Plan<'a>, Refused> {
+        let (mut deletions, mut waiting, mut clients) = (Vec::new(), Vec::new(), HashSet::new());
+        for _ in 0..reader.var_uint()? {
+            let client = reader.var_uint()?;
+            if !clients.insert(client) {
+                return Err(Refused::ClientTwice(client));
+            }
+            let next = self.next_of(client);
+            let (mut found, mut behind, mut total) = (Vec::new(), Vec::new(), 0);
+            for _ in 0..reader.var_uint()? {
+                let (from, length) = (clock(&mut reader)?, clock(&mut reader)?);
+                let end = from.checked_add(length).ok_or(Refused::ClockTooLarge)?;
+                total += u64::from(length);
+                self.all_is_news &= length > 0 && end <= next;
+                found.push(from.min(next)..end.min(next));
+                behind.push(from.max(next)..end.max(next));
+            }
+            let mut news = Vec::new();
+            match self.clients.get(&client) {
+                Some(known) => Ranges::of(found).iter().for_each(|range| known.deleted.missing(range, &mut news)),
+                None => news = found,
+            }
+            let news = Ranges::of(news);
+            self.all_is_news &=
+                total > 0 && news.iter().map(|range| u64::from(range.end - range.start)).sum::<u64>() == total;
+            let behind = Ranges::of(behind);
+            deletions.extend((!news.is_empty()).then_some((client, news)));
+            waiting.extend((!behind.is_empty()).then_some((client, behind)));
+        }
+        if !reader.is_empty() {
+            return Err(Refused::TrailingBytes(reader.remaining()));
+        }
+        let all_is_news = self.all_is_news && self.sections.iter().all(|section| section.left == 0);
+        Ok(Plan { sections: self.sections, deletions, deletions_waiting: waiting, all_is_news })
+    }
+}

@@ -1,0 +1,72 @@
+//! What was deleted loses its content, as Yjs' garbage collection does it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use super::Document;
+use super::index::Handle;
+use super::ranges::Ranges;
+use super::refused::Refused;
+
+impl Document {
+    /// Takes out the content of all that was deleted since the last time. It takes as long as what is in the blocks
+    /// that hold it, and once through the index if types were deleted.
+    ///
+    /// # Errors
+    /// The document's own bytes are no structs.
+    pub(super) fn collect(&mut self) -> Result<(), Refused> {
+        if self.dirty.is_empty() {
+            return Ok(());
+        }
+        let mut dirty: BTreeMap<u64, Vec<Range<u32>>> = BTreeMap::new();
+        for (client, range) in std::mem::take(&mut self.dirty) {
+            dirty.entry(client).or_default().push(range);
+        }
+        let mut gone = Vec::new();
+        for (client, ranges) in &dirty {
+            let Some(found) = self.clients.get(client) else { continue };
+            let types = ranges.iter().flat_map(|range| found.index.types_in(range));
+            gone.extend(types.filter(|handle| self.types.delete(*handle)));
+        }
+        if !gone.is_empty() {
+            for (client, range) in self.contents_of(gone) {
+                dirty.entry(client).or_default().push(range);
+            }
+        }
+        for (number, ranges) in dirty {
+            let Some(client) = self.clients.get_mut(&number) else { continue };
+            let ranges = Ranges::of(ranges);
+            let before = client.deleted.len();
+            client.deleted.add_all(&ranges);
+            if client.deleted.len() != before {
+                self.deletions = None;
+            }
+            let before = client.bytes();
+            client.collect(number, &ranges, &self.types)?;
+            self.size = (self.size + client.bytes()).saturating_sub(before);
+        }
+        Ok(())
+    }
+
+    /// All structs in types that were deleted, and in types in those. Yjs deletes them together with the type
+    /// (`ContentType.delete`), also those that it did not know of at that time (`Item.integrate`).
+    fn contents_of(&mut self, mut gone: Vec<Handle>) -> Vec<(u64, Range<u32>)> {
+        let mut runs: HashMap<Handle, Vec<(u64, Range<u32>)>> = HashMap::new();
+        for (client, found) in &self.clients {
+            for (run, parent) in found.index.runs(found.next) {
+                if parent > Handle::ROOT {
+                    runs.entry(parent).or_default().push((*client, run));
+                }
+            }
+        }
+        let mut contents = Vec::new();
+        while let Some(handle) = gone.pop() {
+            for (client, run) in runs.remove(&handle).unwrap_or_default() {
+                let Some(found) = self.clients.get(&client) else { continue };
+                gone.extend(found.index.types_in(&run).filter(|inner| self.types.delete(*inner)));
+                contents.push((client, run));
+            }
+        }
+        contents
+    }
+}
