@@ -24,7 +24,7 @@ struct Admin {
 pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, lifecycle: Arc<Lifecycle>, api: Option<Router>) {
     let router = Router::new()
         .route("/metrics", get(show_metrics))
-        .route("/livez", get(|| async { "ok\n" }))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/drain", post(drain))
         .with_state(Admin { metrics, lifecycle })
@@ -39,6 +39,15 @@ async fn show_metrics(State(admin): State<Admin>) -> Response {
     match admin.metrics.render() {
         Ok(page) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+/// A shard that does not come back is lost to all of its documents: whoever watches the process has to start it again.
+async fn livez(State(admin): State<Admin>) -> (StatusCode, &'static str) {
+    if admin.metrics.stalled.get() == 0 {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "a thread does not come back from a document; the log names it\n")
     }
 }
 

@@ -18,8 +18,10 @@ use tokio::time::timeout;
 
 use self::problem::Problem;
 use crate::http::head::check_name;
+use crate::quarantine::marks::Marks;
 use crate::shard::edits::Edit;
 use crate::shard::{Command, Shards};
+use crate::store::StoreError;
 use crate::store::archive::Archive;
 use crate::transfer;
 
@@ -38,6 +40,7 @@ const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(20);
 pub struct Api {
     pub archive: Arc<dyn Archive>,
     pub shards: Arc<Shards>,
+    pub marks: Marks,
     /// Bytes of an import at most.
     pub max_document_bytes: usize,
 }
@@ -69,7 +72,14 @@ impl Api {
     /// All of a document that was acknowledged until now.
     async fn whole(&self, document: &str) -> Answer<Bytes> {
         let bus = self.shards.of(document).bus.clone();
-        transfer::whole(&*bus, &*self.archive, document).await?.ok_or_else(|| Problem::no_document(document))
+        transfer::whole(&*bus, &*self.archive, document, &self.marks)
+            .await?
+            .ok_or_else(|| Problem::no_document(document))
+    }
+
+    /// Also its versions are not read: what a process died of may be in them.
+    async fn not_quarantined(&self, document: &str) -> Answer<()> {
+        if self.archive.is_quarantined(document).await? { Err(StoreError::Quarantined.into()) } else { Ok(()) }
     }
 
     /// Brings an update into the document as a client would; returns when it is acknowledged.

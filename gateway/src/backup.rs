@@ -14,6 +14,8 @@ use tokio::time::{Instant, sleep};
 use crate::bus::{Bus, Cursor, Event};
 use crate::config::{LogBackend, Storage, StoreBackend};
 use crate::history::portable::{AuthorEntry, Manifest, VersionEntry, sha256, stem, time};
+use crate::quarantine::marks::Marks;
+use crate::quarantine::raw;
 use crate::server;
 use crate::store::StoreError;
 use crate::store::archive::{Adopted, Archive};
@@ -25,16 +27,16 @@ const REACH_EVERY: Duration = Duration::from_millis(50);
 const PAGE: u32 = 500;
 
 /// Log and database, for a command that does one thing and ends.
-struct Places {
-    bus: Arc<dyn Bus>,
-    archive: Arc<dyn Archive>,
+pub(crate) struct Places {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) archive: Arc<dyn Archive>,
     /// Whether the log may be written by more than one process.
     shared_log: bool,
     /// What the bus hears is nobody's business here.
     _events: mpsc::UnboundedReceiver<Event>,
 }
 
-async fn open(storage: &Storage) -> Result<Places> {
+pub(crate) async fn open(storage: &Storage) -> Result<Places> {
     let (log, archive) = server::open(storage, crate::history::policy::Policy::default()).await?;
     let (events, mut heard) = mpsc::unbounded_channel();
     let bus = log.bus(events)?;
@@ -50,15 +52,39 @@ async fn open(storage: &Storage) -> Result<Places> {
     Ok(Places { bus, archive, shared_log: matches!(storage.log, LogBackend::Redis(_)), _events: heard })
 }
 
+/// Or a command would make an empty database, and say that it has exported all of it.
+pub(crate) fn is_there(storage: &Storage) -> Result<()> {
+    if let StoreBackend::Sqlite(path) = &storage.store {
+        ensure!(path.exists(), "there is no database at {}; check --data-dir or --database-url", path.display());
+    }
+    Ok(())
+}
+
+/// Writes the bytes of what is in quarantine, or of one document whatever its state is, undecoded. Returns how many.
+///
+/// # Errors
+/// Something cannot be read or written.
+pub async fn export_raw(storage: &Storage, document: Option<&str>, to: &Path) -> Result<usize> {
+    is_there(storage)?;
+    let places = open(storage).await?;
+    let documents = match document {
+        Some(document) => vec![document.to_owned()],
+        None => places.archive.quarantined().await?.into_iter().map(|quarantined| quarantined.document).collect(),
+    };
+    let mut count = 0;
+    for document in &documents {
+        count += usize::from(raw::export(&places, document, to).await.with_context(|| format!("`{document}`"))?);
+    }
+    Ok(count)
+}
+
 /// Writes a document, or all, into a directory. Returns how many.
 ///
 /// # Errors
-/// Something cannot be read or written. With all documents the others are written before this is said.
+/// Something cannot be read or written. With all documents the others are written before this is said. What is in
+/// quarantine is left out and named.
 pub async fn export(storage: &Storage, document: Option<&str>, to: &Path) -> Result<usize> {
-    if let StoreBackend::Sqlite(path) = &storage.store {
-        // Or the command would make an empty database, and say that it has exported all of it.
-        ensure!(path.exists(), "there is no database at {}; check --data-dir or --database-url", path.display());
-    }
+    is_there(storage)?;
     let places = open(storage).await?;
     tokio::fs::create_dir_all(to).await.with_context(|| format!("cannot make the directory {}", to.display()))?;
     if let Some(document) = document {
@@ -104,6 +130,9 @@ impl ExportOfAll<'_> {
     async fn take(&mut self, document: &str) {
         match export_one(self.places, document, self.to).await {
             Ok(exported) => self.count += usize::from(exported),
+            Err(error) if matches!(error.downcast_ref(), Some(TransferError::Store(StoreError::Quarantined))) => {
+                eprintln!("gateway: `{document}` is in quarantine and was left out; --quarantined writes its bytes");
+            }
             Err(error) => {
                 eprintln!("gateway: `{document}`: {error:#}");
                 self.failed += 1;
@@ -114,7 +143,7 @@ impl ExportOfAll<'_> {
 
 /// False: it is not there, or no longer.
 async fn export_one(places: &Places, document: &str, to: &Path) -> Result<bool> {
-    let state = match whole(&*places.bus, &*places.archive, document).await {
+    let state = match whole(&*places.bus, &*places.archive, document, &Marks::default()).await {
         Ok(Some(state)) => state,
         Ok(None) | Err(TransferError::Store(StoreError::Deleted)) => return Ok(false),
         Err(error) => return Err(error.into()),
@@ -135,7 +164,7 @@ async fn export_one(places: &Places, document: &str, to: &Path) -> Result<bool> 
 }
 
 /// Writes each version's state into a file of its own.
-async fn export_versions(archive: &dyn Archive, document: &str, to: &Path) -> Result<Vec<VersionEntry>> {
+pub(crate) async fn export_versions(archive: &dyn Archive, document: &str, to: &Path) -> Result<Vec<VersionEntry>> {
     let (mut entries, mut before) = (Vec::new(), i64::MAX);
     loop {
         let page = archive.versions(document, before, PAGE).await?;
@@ -169,7 +198,7 @@ fn files(directory: &Path, document: &str) -> (PathBuf, PathBuf) {
 }
 
 /// Whole or not at all.
-async fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) async fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let unfinished = path.with_added_extension("unfinished");
     let written = async {
         tokio::fs::write(&unfinished, bytes).await?;

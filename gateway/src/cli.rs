@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, ApiPort, Config, Target};
-use crate::{backup, drain, server};
+use crate::{backup, drain, quarantine, server};
 
 /// Threads of the runtime that accepts, serves HTTP and talks to the database. Sessions have the shards' threads.
 const MAIN_WORKERS: usize = 2;
@@ -36,6 +36,11 @@ pub struct Args {
     /// Directory of the embedded storage. Made if it is missing.
     #[arg(long, global = true, env = "EDITORCLUSTER_DATA_DIR", default_value = "./data", value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// Where this process marks which document it is working on, so that the next one knows which document it died in.
+    /// It must outlive the process: in a container a volume. Default: --data-dir with embedded storage, else nothing is
+    /// marked.
+    #[arg(long, env = "EDITORCLUSTER_MARKS_DIR", value_name = "DIR")]
+    pub marks_dir: Option<PathBuf>,
     /// The Redis (7 or later) or Valkey that holds the documents' logs: redis://[user][:password@]host[:port][/db],
     /// redis+sentinel://[user][:password@]host:port,.../name[/db] or redis+cluster://[user][:password@]host:port,...;
     /// rediss instead of redis is TLS. Without it the log is embedded. This or --redis-url-file is required with --target socket.
@@ -185,7 +190,15 @@ pub enum Command {
         /// The directory. Made if it is missing.
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
+        /// Write also the bytes of what is in quarantine, as they are. With --document: only the bytes of that one, whatever
+        /// its state is.
+        #[arg(long)]
+        quarantined: bool,
     },
+    /// Look at documents in which gateways died or stalled, which are not opened any more, and decide what becomes of
+    /// them.
+    #[command(subcommand)]
+    Quarantine(quarantine::commands::Command),
     /// Merge exported documents into the database, also while gateways run. What is newer there stays.
     Import {
         #[command(flatten)]
@@ -271,10 +284,19 @@ fn run(args: Args) -> Result<()> {
 async fn once(args: &Args, command: Command) -> Result<()> {
     let storage = config::storage(args)?.context("--target web has no documents; leave it out")?;
     match command {
-        Command::Export { which, to } => {
+        Command::Export { which: Which { document: Some(document), .. }, to, quarantined: true } => {
+            let count = backup::export_raw(&storage, Some(&document), &to).await?;
+            println!("exported the bytes of {count} to {}", to.display());
+        }
+        Command::Export { which, to, quarantined } => {
+            if quarantined {
+                let count = backup::export_raw(&storage, None, &to).await?;
+                println!("exported the bytes of {count} in quarantine to {}", to.display());
+            }
             let count = backup::export(&storage, which.document.as_deref(), &to).await?;
             println!("exported {count} to {}", to.display());
         }
+        Command::Quarantine(command) => quarantine::commands::run(&storage, command).await?,
         Command::Import { which, from, revive } => {
             let count = backup::import(&storage, which.document.as_deref(), &from, revive).await?;
             println!("imported {count} from {}", from.display());
@@ -294,7 +316,7 @@ async fn serve(config: Config) -> Result<()> {
         () = running.lifecycle.drain_requested() => {}
     }
     tokio::select! {
-        () = drain::run(&running) => {}
+        () = drain::run(&running) => running.marks.end(),
         // Whoever asks twice does not want to wait. Nothing acknowledged is lost: it is in the log.
         _ = terminate.recv() => tracing::warn!("a second signal: exiting at once"),
         _ = interrupt.recv() => tracing::warn!("a second signal: exiting at once"),
@@ -332,6 +354,7 @@ mod tests {
         let args = parse("gateway export --all --to files --data-dir elsewhere").unwrap();
         assert_eq!(args.data_dir, PathBuf::from("elsewhere"));
         assert!(matches!(args.command, Some(Command::Export { which: Which { document: None, all: true }, .. })));
+        assert!(parse("gateway quarantine show notes --data-dir elsewhere").is_ok());
         assert!(parse("gateway import --document notes --from files --revive --database-url sqlite://x").is_ok());
         for wrong in ["gateway export --to files", "gateway import --all --document a --from files", "gateway --all"] {
             assert!(parse(wrong).is_err(), "{wrong}");

@@ -77,6 +77,8 @@ pub struct Config {
     pub drain_window: Duration,
     pub api: ApiPort,
     pub history: Policy,
+    /// None: nothing is marked.
+    pub marks_dir: Option<PathBuf>,
 }
 
 /// Updates of one room that may wait for the log before its sessions are no longer read.
@@ -117,8 +119,14 @@ impl TryFrom<Args> for Config {
             args.api == ApiPort::Off || args.target != Target::Web,
             "--api needs documents, and --target web has none; leave it out"
         );
+        let storage = storage(&args)?;
+        let marks_dir = args.marks_dir.clone().or_else(|| match &storage.as_ref()?.store {
+            StoreBackend::Sqlite(path) => Some(directory(path)),
+            StoreBackend::Postgres { .. } => None,
+        });
         Ok(Self {
-            storage: storage(&args)?,
+            storage,
+            marks_dir,
             api: args.api,
             history: Policy {
                 every: args.version_every,
@@ -199,6 +207,11 @@ pub(crate) fn storage(args: &Args) -> Result<Option<Storage>> {
     Ok(Some(Storage { log, store }))
 }
 
+fn directory(file: &Path) -> PathBuf {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new(".")).to_owned()
+}
+
 fn redis(args: &Args) -> Option<RedisSource> {
     let url = match (&args.redis_url, &args.redis_url_file) {
         (Some(url), _) => RedisUrl::Text(url.clone()),
@@ -240,6 +253,14 @@ mod tests {
         let storage = config("").unwrap().storage.unwrap();
         let file = PathBuf::from("./data/editorcluster.db");
         assert_eq!(storage, Storage { log: LogBackend::Sqlite(file.clone()), store: StoreBackend::Sqlite(file) });
+    }
+
+    #[test]
+    fn marks_are_beside_the_embedded_file_or_where_they_are_told_to_be() {
+        assert_eq!(config("").unwrap().marks_dir, Some(PathBuf::from("./data")));
+        let pod = "--target socket --redis-url redis://r --database-url postgres://p";
+        assert_eq!(config(pod).unwrap().marks_dir, None);
+        assert_eq!(config(&format!("{pod} --marks-dir /m")).unwrap().marks_dir, Some(PathBuf::from("/m")));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! - `protocol`, `room`: the pure parts; they know no socket and no clock
 //! - `shard`: the threads that drive them: sockets, timers, rooms
 //! - `bus`, `store`: the documents' logs and checkpoints
+//! - `quarantine`: documents in which processes die, so that they are not opened again
 //! - `history`: what a document was; pure as well
 //! - `transfer`: whole documents, read from log and row, and merged in
 //! - `api`: REST for versions, export, import and deletion; `backup`: the same for whole databases, as commands
@@ -23,6 +24,7 @@ pub mod http;
 pub mod memory;
 pub mod metrics;
 pub mod protocol;
+pub mod quarantine;
 pub mod room;
 pub mod server;
 pub mod shard;

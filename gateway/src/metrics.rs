@@ -111,6 +111,16 @@ pub struct Metrics {
     pub store_errors: IntCounter,
     /// Documents that were not served because what is stored of them is damaged, each attempt counted.
     pub damaged: IntCounter,
+    /// Documents that were not opened because they are in quarantine, each attempt counted.
+    pub quarantined: IntCounter,
+    /// All that are in quarantine, as the database says now and then.
+    pub quarantined_documents: IntGauge,
+    /// Processes that died or stalled in a document, as far as this one has written it down.
+    pub strikes: IntCounter,
+    /// Threads that do not come back from their document.
+    pub stalled: IntGauge,
+    /// Documents that a sweep left alone because they are in quarantine.
+    pub sweep_skipped: IntCounter,
     /// Documents that were opened because nobody advanced their log.
     pub swept: IntCounter,
     /// Entries of the log that are no update and were left out.
@@ -175,6 +185,11 @@ impl Metrics {
             log_errors: counter("log_errors_total", "Calls to the log that had no answer.")?,
             store_errors: counter("store_errors_total", "Calls to the database that had no answer.")?,
             damaged: counter("damaged_total", "Attempts to open a document that is stored damaged.")?,
+            quarantined: counter("quarantined_total", "Attempts to open a document that is in quarantine.")?,
+            quarantined_documents: gauge("quarantined_documents", "Documents in quarantine, in the whole database.")?,
+            strikes: counter("strikes_total", "Strikes against documents in which a process died or stalled.")?,
+            stalled: gauge("stalled", "Threads that have not come back from one document for long.")?,
+            sweep_skipped: counter("sweep_skipped_total", "Documents in quarantine that a sweep left alone.")?,
             swept: counter("swept_total", "Documents that were opened because nobody advanced their log.")?,
             skipped_entries: counter("skipped_entries_total", "Entries of the log that are no update; left out.")?,
             draining: gauge("draining", "1 from the start of the drain on.")?,
@@ -234,6 +249,11 @@ mod tests {
             "editorcluster_log_errors_total 0",
             "editorcluster_store_errors_total 0",
             "editorcluster_damaged_total 0",
+            "editorcluster_quarantined_total 0",
+            "editorcluster_quarantined_documents 0",
+            "editorcluster_strikes_total 0",
+            "editorcluster_stalled 0",
+            "editorcluster_sweep_skipped_total 0",
             "editorcluster_swept_total 0",
             "editorcluster_skipped_entries_total 0",
             "editorcluster_draining 0",

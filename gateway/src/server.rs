@@ -10,6 +10,7 @@ use prometheus::IntGauge;
 use rand::Rng;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -21,6 +22,10 @@ use crate::history::policy::Policy;
 use crate::http::{self, Public};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::quarantine::left::{self, Left};
+use crate::quarantine::marks::Marks;
+use crate::quarantine::verdict;
+use crate::quarantine::watchdog::{self, Watchdog};
 use crate::shard::{Log, Setup, Shards, orphans};
 use crate::store::archive::Archive;
 use crate::store::postgres::PostgresStore;
@@ -47,7 +52,9 @@ pub struct Running {
     pub(crate) shards: Option<Arc<Shards>>,
     pub(crate) settle: Duration,
     pub(crate) drain_window: Duration,
+    pub(crate) marks: Marks,
     serves_editor: bool,
+    _watchdog: Option<Watchdog>,
     _tasks: JoinSet<()>,
 }
 
@@ -90,10 +97,13 @@ pub async fn run(config: Config) -> Result<Running> {
     let memory = Arc::new(Memory::new(config.max_memory_bytes));
     let mut tasks = JoinSet::new();
     tasks.spawn(memory.clone().watch(metrics.clone()));
-    let mut api = None;
+    let (mut api, mut watching) = (None, None);
     let shards = match &config.storage {
         Some(storage) => {
             let (log, archive) = open(storage, config.history.clone()).await?;
+            let (marks, left) = marks(config.marks_dir.as_deref());
+            let (verdict, judge) = verdict::start(left, archive.clone(), metrics.clone());
+            tasks.spawn(judge);
             let setup = Setup {
                 log,
                 store: archive.clone(),
@@ -102,13 +112,19 @@ pub async fn run(config: Config) -> Result<Running> {
                 max_messages_per_second: config.max_messages_per_second,
                 patience: config.patience,
                 metrics: metrics.clone(),
+                marks: marks.clone(),
+                verdict,
             };
             let shards = Arc::new(Shards::start(config.shards, setup).await?);
-            tasks.spawn(orphans::run(shards.clone(), config.sweep_every, config.limits.checkpoint_after));
+            let dog =
+                watchdog::start(marks.clone(), archive.clone(), metrics.clone(), Handle::current(), watchdog::PATIENCE);
+            watching = Some((marks.clone(), dog.context("cannot start the watchdog's thread")?));
+            let (every, after) = (config.sweep_every, config.limits.checkpoint_after);
+            tasks.spawn(orphans::run(shards.clone(), archive.clone(), metrics.clone(), every, after));
             tasks.spawn(watch(shards.clone(), archive.clone(), lifecycle.clone(), metrics.clone()));
             tasks.spawn(tidy(archive.clone()));
             let max_document_bytes = config.limits.document_bytes;
-            api = Some(api::router(Api { archive, shards: shards.clone(), max_document_bytes }));
+            api = Some(api::router(Api { archive, shards: shards.clone(), marks, max_document_bytes }));
             Some(shards)
         }
         None => {
@@ -133,7 +149,10 @@ pub async fn run(config: Config) -> Result<Running> {
     tasks.spawn(http::serve(public_listener, public));
     tracing::info!(%public_addr, %admin_addr, shards = config.shards, "started");
     let (settle, drain_window) = (config.settle, config.drain_window);
+    let (marks, watchdog) = watching.unzip();
     Ok(Running {
+        marks: marks.unwrap_or_default(),
+        _watchdog: watchdog,
         public_addr,
         admin_addr,
         metrics,
@@ -143,6 +162,21 @@ pub async fn run(config: Config) -> Result<Running> {
         drain_window,
         serves_editor,
         _tasks: tasks,
+    })
+}
+
+/// This process's marks, and those of dead ones. A gateway without marks serves all the same.
+fn marks(directory: Option<&Path>) -> (Marks, Vec<Left>) {
+    let Some(directory) = directory else {
+        tracing::warn!("a document that kills this gateway will not be known by the next one: there is no --marks-dir");
+        return (Marks::default(), Vec::new());
+    };
+    let opened = std::fs::create_dir_all(directory)
+        .and_then(|()| left::find(directory))
+        .and_then(|left| Ok((Marks::open(directory)?, left)));
+    opened.unwrap_or_else(|error| {
+        tracing::warn!(%error, directory = %directory.display(), "nothing can be marked; check --marks-dir");
+        (Marks::default(), Vec::new())
     })
 }
 

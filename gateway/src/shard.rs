@@ -6,6 +6,7 @@
 //!
 //! - `state`: what a shard holds, and the ways into it
 //! - `rooms`: the rooms' inputs and effects
+//! - `risk`: which inputs are marked, so that a dead process says what it died of
 //! - `calls`: the effects that ask the log or the database
 //! - `wakes`: the rooms' timers
 //! - `session`: one socket's task, and what it may ask; `outbox`: what waits to be written to it; `inbound`: what its frames mean
@@ -30,6 +31,8 @@ use crate::bus::redis::{RedisBus, RedisSource};
 use crate::bus::sqlite::SqliteLog;
 use crate::bus::{Bus, Events};
 use crate::metrics::Metrics;
+use crate::quarantine::marks::Marks;
+use crate::quarantine::verdict::Verdict;
 use crate::room::Limits;
 use crate::store::Store;
 
@@ -39,6 +42,7 @@ pub mod edits;
 mod inbound;
 pub mod orphans;
 mod outbox;
+mod risk;
 mod rooms;
 mod session;
 mod state;
@@ -74,6 +78,9 @@ pub struct Setup {
     pub max_messages_per_second: f64,
     pub patience: Patience,
     pub metrics: Arc<Metrics>,
+    pub marks: Marks,
+    /// Nothing is opened before it is given.
+    pub(crate) verdict: Verdict,
 }
 
 /// What the rest of the process may ask of a shard.

@@ -1,6 +1,6 @@
 //! The store: documents' checkpoints in a database. SQLite (embedded) or Postgres, with the same tests.
 //!
-//! `Store` is what a room needs, `archive` the rest: versions, authors, deletion.
+//! `Store` is what a room needs, `archive` the rest: versions, authors, deletion; `quarantine`: what is not opened.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use crate::room::log::{Position, Row};
 pub mod archive;
 pub(crate) mod checksum;
 pub mod postgres;
+pub mod quarantine;
 pub(crate) mod row;
 pub mod sqlite;
 
@@ -22,6 +23,9 @@ pub enum StoreError {
     /// For good, as far as a room is concerned: its sessions are closed, and nothing is written any more.
     #[error("the document was deleted")]
     Deleted,
+    /// Processes died or stalled in it: it is not opened until somebody releases it.
+    #[error("the document is in quarantine; `gateway quarantine show` says why")]
+    Quarantined,
 }
 
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -40,7 +44,7 @@ pub trait Store: Send + Sync {
     /// The document's row; None for a document that was never checkpointed.
     ///
     /// # Errors
-    /// `Deleted` for a document that was deleted, among others.
+    /// `Deleted` for a document that was deleted, `Quarantined` for one that must not be opened, among others.
     async fn load(&self, document: &str) -> Result<Option<Row>>;
     /// The row's `rev` alone; 0 without a row.
     async fn rev(&self, document: &str) -> Result<i64>;

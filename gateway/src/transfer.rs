@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::bus::{Bus, BusError};
+use crate::quarantine::marks::{Doing, Marks};
 use crate::room::log::Appended;
 use crate::store::{Store, StoreError, Written};
 use editorcluster_core::document::{Document, Refused};
@@ -30,11 +31,12 @@ pub enum TransferError {
 /// that have it open are not disturbed.
 ///
 /// # Errors
-/// Log or database do not answer, or the document was deleted.
+/// Log or database do not answer, or the document was deleted or is in quarantine.
 pub async fn whole(
     bus: &dyn Bus,
     store: &(impl Store + ?Sized),
     document: &str,
+    marks: &Marks,
 ) -> Result<Option<Bytes>, TransferError> {
     // In this order: what is trimmed from the log before it is read is in the row, and stays there.
     let entries: Vec<Bytes> = bus.read(document).await?.entries.into_iter().map(|entry| entry.update).collect();
@@ -43,7 +45,9 @@ pub async fn whole(
         return Ok(None);
     }
     let row = row.map(|row| row.state);
+    let (name, marks) = (document.to_owned(), marks.clone());
     let work = move || {
+        let _mark = marks.enter(&name, Doing::Reading);
         let mut document = Document::default();
         if let Some(row) = row {
             document.load(&row)?;

@@ -5,7 +5,9 @@
 use bytes::Bytes;
 use e2e_servers::Postgres;
 use gateway::room::log::{Epoch, Position, Row};
+use gateway::store::archive::Archive;
 use gateway::store::postgres::PostgresStore;
+use gateway::store::quarantine::{Cause, Strike};
 use gateway::store::sqlite::SqliteStore;
 use gateway::store::{Store, StoreError, Written};
 
@@ -48,6 +50,42 @@ async fn of_many_writers_one_wins(store: &dyn Store) {
     }
 }
 
+/// A process that was working on so many documents, among them this one.
+fn strike(document: &str, run: u64, suspects: u32) -> Strike {
+    Strike { document: document.to_owned(), run, cause: Cause::Died, doing: "opening", suspects }
+}
+
+async fn keeps_the_quarantine(store: &dyn Archive) {
+    let (row, young) = ("quarantined with a row", "quarantined in the log alone");
+    assert_eq!(store.write(row, 0, Bytes::from_static(b"kept"), None).await.unwrap(), Written::Rev(1));
+    for document in [row, young] {
+        assert!(!store.strike(&strike(document, u64::MAX, 1)).await.unwrap());
+        assert!(!store.strike(&strike(document, u64::MAX, 1)).await.unwrap(), "the same process again");
+        assert_eq!(store.strikes(document).await.unwrap().len(), 1);
+        assert!(store.load(document).await.is_ok(), "one strike is none");
+        assert!(store.strike(&strike(document, 2, 2)).await.unwrap());
+        assert!(!store.strike(&strike(document, 3, 1)).await.unwrap(), "it is in there already");
+        assert!(matches!(store.load(document).await, Err(StoreError::Quarantined)));
+        assert!(store.is_quarantined(document).await.unwrap());
+    }
+    let names: Vec<_> = store.quarantined().await.unwrap().into_iter().map(|found| found.document).collect();
+    assert_eq!(names, [young, row]);
+    // Whoever had it open before goes on, and its bytes are there.
+    assert_eq!(store.write(row, 1, Bytes::from_static(b"more"), None).await.unwrap(), Written::Rev(2));
+    let raw = store.raw(row).await.unwrap().unwrap();
+    assert_eq!((&raw.state[..], raw.rev, raw.sound, raw.deleted), (&b"more"[..], 2, true, false));
+    assert_eq!(store.raw(young).await.unwrap(), None);
+    store.tidy().await.unwrap();
+    assert_eq!(store.strikes(row).await.unwrap().len(), 3);
+
+    assert!(store.release(row).await.unwrap());
+    assert!(!store.release(row).await.unwrap());
+    assert_eq!((store.load(row).await.unwrap().unwrap().rev, store.strikes(row).await.unwrap()), (2, vec![]));
+    assert!(store.delete(young).await.unwrap());
+    assert!(matches!(store.load(young).await, Err(StoreError::Deleted)));
+    assert_eq!((store.quarantined().await.unwrap(), store.strikes(young).await.unwrap()), (vec![], vec![]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_keeps_the_promises() {
     let directory = tempfile::tempdir().unwrap();
@@ -56,6 +94,7 @@ async fn sqlite_keeps_the_promises() {
     store.ping().await.unwrap();
     keeps_the_promises(&store).await;
     of_many_writers_one_wins(&store).await;
+    keeps_the_quarantine(&store).await;
     drop(store);
     let again = SqliteStore::open(&path).await.unwrap();
     assert_eq!(again.load("contended").await.unwrap().unwrap().rev, 5);
@@ -68,6 +107,7 @@ async fn postgres_keeps_the_promises() {
     reached(&store).await;
     keeps_the_promises(&store).await;
     of_many_writers_one_wins(&store).await;
+    keeps_the_quarantine(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,6 +68,7 @@ pub(super) async fn show(State(api): State<Api>, asked: Result<Path<String>, Pat
         return Err(Problem::no_document(&document));
     };
     let mut answer = summary(&info);
+    answer["quarantined"] = api.archive.is_quarantined(&document).await?.into();
     answer["authors"] = api.archive.authors(&document).await?.iter().map(author).collect();
     Ok(Json(answer))
 }
@@ -77,8 +78,8 @@ pub(super) async fn delete(State(api): State<Api>, asked: Result<Path<String>, P
     let bus = api.shards.of(&document).bus.clone();
     match api.archive.load(&document).await {
         // Its log is removed again all the same: this may be a second try, after the log could not be reached.
-        // What is damaged can be deleted, so that a backup can take its place.
-        Ok(Some(_)) | Err(StoreError::Deleted | StoreError::Corrupt(_)) => {}
+        // What is damaged or in quarantine can be deleted, so that a backup can take its place.
+        Ok(Some(_)) | Err(StoreError::Deleted | StoreError::Corrupt(_) | StoreError::Quarantined) => {}
         Ok(None) if bus.read(&document).await?.last.is_some() => {}
         Ok(None) => return Err(Problem::no_document(&document)),
         Err(error) => return Err(error.into()),

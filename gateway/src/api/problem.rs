@@ -52,6 +52,11 @@ impl From<StoreError> for Problem {
                 StatusCode::GONE,
                 "the document was deleted; POST .../import?revive=true brings an exported one back",
             ),
+            StoreError::Quarantined => Self::new(
+                StatusCode::LOCKED,
+                "the document is in quarantine because a gateway died or stalled in it: `gateway quarantine show NAME` \
+                 says more, `gateway quarantine release NAME` lets it be opened again",
+            ),
             StoreError::Unavailable(_) => Self::unavailable(error.to_string()),
             StoreError::Corrupt(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }
@@ -94,6 +99,7 @@ impl From<Refused> for Problem {
             1009 => StatusCode::PAYLOAD_TOO_LARGE,
             1012 => StatusCode::SERVICE_UNAVAILABLE,
             4404 => return StoreError::Deleted.into(),
+            4423 => return StoreError::Quarantined.into(),
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, refused.reason)

@@ -19,6 +19,7 @@ use crate::history::content::{Content, Unreadable, open, read};
 use crate::history::policy::{ClientId, clocks};
 use crate::history::portable::time;
 use crate::history::{json as content_json, restore as restoring, text};
+use crate::quarantine::marks::Doing;
 use crate::store::archive::VersionInfo;
 
 /// Instead of a version's number: the document as it is.
@@ -38,6 +39,7 @@ pub(super) async fn list(
 ) -> Answer<Json<Value>> {
     let document = path(asked, |document: &String| document)?;
     let ListQuery { before, limit } = query(which)?;
+    api.not_quarantined(&document).await?;
     let limit = page(limit);
     let found = api.archive.versions(&document, before.unwrap_or(i64::MAX), limit).await?;
     if found.is_empty() && api.archive.load(&document).await?.is_none() {
@@ -59,6 +61,7 @@ impl Api {
 
     /// The state of a version, or of the document as it is.
     async fn state(&self, document: &str, version: &str) -> Answer<(Option<VersionInfo>, Bytes)> {
+        self.not_quarantined(document).await?;
         if version == CURRENT {
             return Ok((None, self.whole(document).await?));
         }
@@ -157,9 +160,11 @@ pub(super) async fn show(
     let (info, state) = api.state(&document, &version).await?;
     Ok(match (format, info) {
         (Some(Format::Update), _) => ([(header::CONTENT_TYPE, "application/octet-stream")], state).into_response(),
-        (Some(Format::Text), _) => aside(move || Ok(text::render(&content(&state)?))).await?.into_response(),
+        (Some(Format::Text), _) => {
+            api.aside(document, move || Ok(text::render(&content(&state)?))).await?.into_response()
+        }
         (Some(Format::Json), _) => {
-            Json(aside(move || Ok(content_json::document(&content(&state)?))).await?).into_response()
+            Json(api.aside(document, move || Ok(content_json::document(&content(&state)?))).await?).into_response()
         }
         (None, Some(info)) => Json(summary(&info, &api.users(&document).await?)).into_response(),
         (None, None) => {
@@ -174,12 +179,23 @@ fn content(state: &[u8]) -> Result<Content, Unreadable> {
     read(&open(state)?)
 }
 
-/// Away from the runtime's threads: a large document takes a while.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Unreadable> + Send + 'static) -> Answer<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => Ok(done?),
-        Err(error) => {
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the content cannot be read: {error}")))
+impl Api {
+    /// Away from the runtime's threads: a large document takes a while. And under a mark: content is decoded.
+    async fn aside<T: Send + 'static>(
+        &self,
+        document: String,
+        work: impl FnOnce() -> Result<T, Unreadable> + Send + 'static,
+    ) -> Answer<T> {
+        let marks = self.marks.clone();
+        let marked = move || {
+            let _mark = marks.enter(&document, Doing::Reading);
+            work()
+        };
+        match tokio::task::spawn_blocking(marked).await {
+            Ok(done) => Ok(done?),
+            Err(error) => {
+                Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the content cannot be read: {error}")))
+            }
         }
     }
 }
@@ -202,7 +218,7 @@ pub(super) async fn authorship(
         Some(since) => api.state(&document, since).await?,
         None => (None, Bytes::new()),
     };
-    let runs = aside(move || runs(&open(&state)?, &open(&earlier)?)).await?;
+    let runs = api.aside(document.clone(), move || runs(&open(&state)?, &open(&earlier)?)).await?;
     let users = api.users(&document).await?;
     let runs: Vec<_> = runs
         .into_iter()
@@ -228,12 +244,12 @@ pub(super) async fn diff(
     let (document, from, to) = path(asked, |(document, ..): &(String, String, String)| document)?;
     let ((_, old), (_, new)) = (api.state(&document, &from).await?, api.state(&document, &to).await?);
     let names = (format!("version {from}"), format!("version {to}"));
-    let (difference, clients) = aside(move || {
+    let work = move || {
         let (old_text, new_text) = (text::render(&content(&old)?), text::render(&content(&new)?));
         let difference = text::difference((&names.0, &old_text), (&names.1, &new_text));
         Ok((difference, wrote_between(&old, &new)))
-    })
-    .await?;
+    };
+    let (difference, clients) = api.aside(document.clone(), work).await?;
     let users = api.users(&document).await?;
     Ok(Json(json!({ "from": from, "to": to, "authors": authors(&clients, &users), "diff": difference })))
 }
@@ -255,11 +271,8 @@ pub(super) async fn restore(
     let (info, target) = api.state(&document, &version).await?;
     let Some(info) = info else { return Err(Problem::bad_request("the document is as it is; name a version")) };
     let current = api.whole(&document).await?;
-    let update = aside({
-        let current = current.clone();
-        move || restoring::restore(&current, &target)
-    })
-    .await?;
+    let before = current.clone();
+    let update = api.aside(document.clone(), move || restoring::restore(&before, &target)).await?;
     if update == editorcluster_core::document::EMPTY_UPDATE {
         return Ok(Json(json!({ "changed": false, "before": null })));
     }

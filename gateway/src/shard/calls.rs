@@ -12,6 +12,7 @@ use tokio::task::spawn_local;
 
 use super::state::{Shared, State, Waiting};
 use crate::bus::BusError;
+use crate::quarantine::marks::Doing;
 use crate::room::log::Row;
 use crate::room::{Effect, Failed, Input};
 use crate::store::{StoreError, Written};
@@ -87,8 +88,20 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
             Input::CoverDone { call, result: result.map_err(|error| log(&error)) }
         }
         Effect::Load { call } => {
+            shared.setup.verdict.given().await;
             let (backend, id) = (shared.setup.store.clone(), Arc::<str>::from(&**document));
-            let result = match shared.main.spawn(async move { readable(backend.load(&id).await?) }).await {
+            let marks = shared.setup.marks.clone();
+            let load = async move {
+                let row = backend.load(&id).await?;
+                // Of what is not there nothing is read.
+                let _mark = row.as_ref().and_then(|_| marks.enter(&id, Doing::Opening));
+                readable(row)
+            };
+            let result = match shared.main.spawn(load).await {
+                Ok(Err(StoreError::Quarantined)) => {
+                    shared.quarantined(document, incarnation);
+                    return None;
+                }
                 Ok(Err(StoreError::Deleted)) => {
                     end_deleted(shared, document, incarnation).await;
                     return None;

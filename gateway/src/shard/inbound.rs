@@ -54,14 +54,21 @@ impl Refusal {
         Self::bad(1009, BadMessage::TooLarge, "a presence is larger than this server takes")
     }
 
-    /// Clients of y-websocket come back whatever the code is; an application that listens for it can stop them.
+    // Codes from 4400 to 4499 are for good: y-websocket 3.1 does not come back after one. Earlier clients do, whatever the
+    // code is; an application that listens for it can stop them.
+
     pub(super) fn deleted() -> Self {
         Self { code: 4404, text: "the document was deleted".to_owned(), bad: None }
     }
 
-    /// Likewise. It is not served as far as it can be read: clients would take what is missing for deleted.
+    /// It is not served as far as it can be read: clients would take what is missing for deleted.
     pub(super) fn damaged() -> Self {
-        Self { code: 4500, text: "the stored document is damaged; restore it from a backup".to_owned(), bad: None }
+        Self { code: 4422, text: "the stored document is damaged; restore it from a backup".to_owned(), bad: None }
+    }
+
+    pub(super) fn quarantined() -> Self {
+        let text = "the document is in quarantine because a server failed in it; ask its operator to release it";
+        Self { code: 4423, text: text.to_owned(), bad: None }
     }
 
     pub(super) fn room_failed() -> Self {
@@ -148,6 +155,15 @@ mod tests {
         ] {
             let shown = format!("{event:?}");
             assert_eq!(refused(event), (code, Some(reason)), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_stays_refused_has_a_permanent_code() {
+        for refusal in [Refusal::deleted(), Refusal::damaged(), Refusal::quarantined()] {
+            assert!((4400..=4499).contains(&refusal.code), "{refusal:?}");
+            // The payload of a control frame, less the code.
+            assert!(refusal.text.len() <= 123, "{refusal:?}");
         }
     }
 

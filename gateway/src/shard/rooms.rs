@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::calls;
 use super::inbound::Refusal;
 use super::outbox::Kind;
+use super::risk::risk;
 use super::state::{Shared, State};
 use crate::bus::Event;
 use crate::protocol::websocket::{self, Opcode};
@@ -119,7 +120,9 @@ impl Shared {
         let mut effects = std::mem::take(&mut state.effects);
         let now = self.now();
         // A mistake of ours, or of the CRDT's library with a hostile update, must not take the other documents along.
+        let mark = risk(&input, &slot.room).and_then(|doing| self.setup.marks.enter(document, doing));
         let handled = catch_unwind(AssertUnwindSafe(|| slot.room.handle(now, input, &mut effects)));
+        drop(mark);
         if handled.is_err() {
             effects.clear();
             state.effects = effects;
@@ -245,6 +248,16 @@ impl Shared {
         let state = &mut *self.state.borrow_mut();
         if state.rooms.get(document).is_some_and(|slot| slot.incarnation == incarnation) {
             self.end_room(state, document, Refusal::damaged);
+        }
+    }
+
+    /// Processes died or stalled in it. What of it is in the log alone stays there.
+    pub(super) fn quarantined(self: &Rc<Self>, document: &Rc<str>, incarnation: u64) {
+        self.setup.metrics.quarantined.inc();
+        tracing::error!(document = &**document, "the document is in quarantine and not opened");
+        let state = &mut *self.state.borrow_mut();
+        if state.rooms.get(document).is_some_and(|slot| slot.incarnation == incarnation) {
+            self.end_room(state, document, Refusal::quarantined);
         }
     }
 

@@ -4,10 +4,13 @@
 //! version, and then writes row, version and authors in one transaction behind the compare-and-set on `rev`. So of
 //! several gateways' checkpoints one makes the version, and it is of just the row that was replaced.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Result, Store, StoreError};
+use super::quarantine::Quarantine;
+use super::{Result, StoreError};
 use crate::history::archive::{compress, decompress};
 use crate::history::policy::{ClientId, Past, Plan, Policy, clocks};
 
@@ -76,12 +79,12 @@ impl From<AuthorColumns> for Author {
 
 /// The store, seen by whoever looks after documents rather than editing them.
 #[async_trait]
-pub trait Archive: Store {
+pub trait Archive: Quarantine {
     /// Documents in the order of their ids, from the first one behind `after`.
     async fn documents(&self, after: &str, limit: u32) -> Result<Vec<DocumentInfo>>;
     /// None: it was never checkpointed.
     async fn document(&self, document: &str) -> Result<Option<DocumentInfo>>;
-    /// Takes content, versions and authors away and refuses the id from now on. False: it was deleted already.
+    /// Takes content, versions, authors and strikes away and refuses the id from now on. False: it was deleted already.
     async fn delete(&self, document: &str) -> Result<bool>;
     /// Takes a deletion back, as far as the id goes: it may be used again. False: it was not deleted.
     async fn revive(&self, document: &str) -> Result<bool>;
@@ -96,9 +99,12 @@ pub trait Archive: Store {
     async fn adopt_version(&self, document: &str, version: &Adopted, state: Bytes) -> Result<Option<VersionInfo>>;
     /// The authors, the last one to write first.
     async fn authors(&self, document: &str) -> Result<Vec<Author>>;
-    /// Removes automatic versions and tombstones whose time is over. Returns how many.
+    /// Removes automatic versions, tombstones and strikes whose time is over. Returns how many.
     async fn tidy(&self) -> Result<u64>;
 }
+
+/// Strikes are shown for so long. They count much shorter; those of what is in quarantine stay.
+pub(super) const STRIKES_KEEP_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// A state that is ready to become a version.
 #[derive(Debug)]

@@ -14,12 +14,13 @@ use sqlx::{Connection as _, PgExecutor};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::archive::{plan, sound};
-use super::row::{self, RowColumns};
+use super::row::{self, FIND, FoundColumns, ROW, RowColumns};
 use super::{Result, Store, StoreError, Written};
 use crate::history::policy::{Past, Policy};
 use crate::room::log::{Position, Row};
 
 mod archive;
+mod quarantine;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Enforced by the server.
@@ -93,10 +94,9 @@ impl PostgresStore {
         self
     }
 
+    /// Also if it is in quarantine: a room that was open before goes on.
     async fn row(&self, db: impl PgExecutor<'_>, document: &str) -> Result<Option<Row>> {
-        let query = sqlx::query_as::<_, RowColumns>(
-            "SELECT state, epoch, n, rev, checksum, deleted_at IS NOT NULL FROM documents WHERE id = $1",
-        );
+        let query = sqlx::query_as::<_, RowColumns>(ROW);
         let columns = self.call(query.bind(document).fetch_optional(db)).await?;
         columns.map(|columns| row::read(document, columns)).transpose()
     }
@@ -144,7 +144,8 @@ async fn migrate(pool: PgPool, migrated: Arc<AtomicBool>) {
 #[async_trait]
 impl Store for PostgresStore {
     async fn load(&self, document: &str) -> Result<Option<Row>> {
-        self.row(&self.pool, document).await
+        let query = sqlx::query_as::<_, FoundColumns>(FIND).bind(document);
+        row::find(document, self.call(query.fetch_one(&self.pool)).await?)
     }
 
     async fn rev(&self, document: &str) -> Result<i64> {

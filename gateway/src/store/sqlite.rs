@@ -11,7 +11,7 @@ pub(crate) use self::damage::is_damage;
 use self::damage::unavailable;
 use self::health::Health;
 use super::archive::{plan, sound};
-use super::row::{self, RowColumns};
+use super::row::{self, FIND, FoundColumns};
 use super::{Result, Store, StoreError, Written};
 use crate::history::policy::{Past, Policy};
 use crate::room::log::{Position, Row};
@@ -19,6 +19,7 @@ use crate::room::log::{Position, Row};
 mod archive;
 mod damage;
 mod health;
+mod quarantine;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,19 +84,12 @@ pub(crate) async fn open_pool(path: &Path, connections: u32) -> Result<SqlitePoo
 #[async_trait]
 impl Store for SqliteStore {
     async fn load(&self, document: &str) -> Result<Option<Row>> {
-        let row: Option<RowColumns> =
-            sqlx::query_as("SELECT state, epoch, n, rev, checksum, deleted_at IS NOT NULL FROM documents WHERE id = ?")
-                .bind(document)
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(unavailable)?;
-        match row {
-            Some(columns) => row::read(document, columns).map(Some),
-            None => {
-                self.health.vouches_for_what_is_missing().await?;
-                Ok(None)
-            }
+        let query = sqlx::query_as::<_, FoundColumns>(FIND).bind(document);
+        let row = row::find(document, query.fetch_one(&self.pool).await.map_err(unavailable)?)?;
+        if row.is_none() {
+            self.health.vouches_for_what_is_missing().await?;
         }
+        Ok(row)
     }
 
     async fn rev(&self, document: &str) -> Result<i64> {

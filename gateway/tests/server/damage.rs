@@ -18,7 +18,7 @@ use crate::process::Process;
 use crate::rest::send;
 use crate::two_gateways::pod;
 
-const DAMAGED: u16 = 4500;
+const DAMAGED: u16 = 4422;
 const PAGE: usize = 4096;
 const FLIPS: usize = 150;
 

@@ -19,6 +19,7 @@ mod orphans;
 mod people;
 mod power_failure;
 mod process;
+mod quarantine;
 mod raw;
 mod redis_cluster;
 mod redis_failover;

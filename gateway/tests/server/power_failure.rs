@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gateway::bus::sqlite::SqliteLog;
+use gateway::quarantine::marks::Marks;
 use gateway::store::sqlite::SqliteStore;
 use gateway::transfer::whole;
 use rand::rngs::SmallRng;
@@ -67,7 +68,7 @@ async fn texts(data: &Path) -> Result<BTreeMap<&'static str, String>, String> {
     let bus = SqliteLog::open(&file).await.map_err(text)?.for_shard(mpsc::unbounded_channel().0);
     let mut texts = BTreeMap::new();
     for document in DOCUMENTS {
-        let state = whole(&bus, &store, document).await.map_err(text)?;
+        let state = whole(&bus, &store, document, &Marks::default()).await.map_err(text)?;
         texts.insert(document, state.map(|state| text_of(&state)).unwrap_or_default());
     }
     Ok(texts)

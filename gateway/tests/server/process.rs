@@ -43,6 +43,11 @@ impl Process {
         fs::read_to_string(self.log.path()).expect("the file is there")
     }
 
+    pub(crate) fn id(&self) -> i32 {
+        let id = self.child.id().expect("it runs");
+        i32::try_from(id).expect("an id fits")
+    }
+
     /// kill -9
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("it can be killed");

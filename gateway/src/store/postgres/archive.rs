@@ -8,8 +8,8 @@ use super::PostgresStore;
 use crate::history::policy::{ClientId, LastVersion, Past, Written};
 use crate::store::Result;
 use crate::store::archive::{
-    Adopted, Archive, Author, AuthorColumns, DocumentColumns, DocumentInfo, Packed, VersionInfo, authors_of, pack,
-    unpack,
+    Adopted, Archive, Author, AuthorColumns, DocumentColumns, DocumentInfo, Packed, STRIKES_KEEP_FOR, VersionInfo,
+    authors_of, pack, unpack,
 };
 
 const DOCUMENT: &str = "SELECT id, octet_length(state)::bigint, rev, extract(epoch FROM created_at)::bigint, \
@@ -156,7 +156,12 @@ impl Archive for PostgresStore {
             .bind(document)
             .execute(&mut *transaction)
             .await?;
-            for query in ["DELETE FROM versions WHERE document = $1", "DELETE FROM authors WHERE document = $1"] {
+            for query in [
+                "DELETE FROM versions WHERE document = $1",
+                "DELETE FROM authors WHERE document = $1",
+                "DELETE FROM strikes WHERE document = $1",
+                "DELETE FROM quarantine WHERE document = $1",
+            ] {
                 sqlx::query(query).bind(document).execute(&mut *transaction).await?;
             }
             transaction.commit().await?;
@@ -236,6 +241,11 @@ impl Archive for PostgresStore {
                 self.policy.keep_for,
             ),
             ("DELETE FROM documents WHERE deleted_at < now() - make_interval(secs => $1)", self.policy.tombstone),
+            (
+                "DELETE FROM strikes WHERE at < now() - make_interval(secs => $1) \
+                 AND document NOT IN (SELECT document FROM quarantine)",
+                STRIKES_KEEP_FOR,
+            ),
         ] {
             let query = sqlx::query(query).bind(time.as_secs_f64());
             gone += self.call(query.execute(&self.pool)).await?.rows_affected();

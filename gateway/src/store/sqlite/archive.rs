@@ -8,10 +8,11 @@ use super::SqliteStore;
 use super::damage::unavailable;
 use crate::history::policy::{ClientId, LastVersion, Past, Written};
 use crate::store::archive::{
-    Adopted, Archive, Author, AuthorColumns, DocumentColumns, DocumentInfo, Packed, VersionInfo, authors_of, pack,
-    unpack,
+    Adopted, Archive, Author, AuthorColumns, DocumentColumns, DocumentInfo, Packed, STRIKES_KEEP_FOR, VersionInfo,
+    authors_of, pack, unpack,
 };
-use crate::store::{Result, Store as _, StoreError};
+use crate::store::row::{self, ROW, RowColumns};
+use crate::store::{Result, StoreError};
 
 const DOCUMENT: &str = "SELECT id, length(state), rev, created_at, updated_at FROM documents WHERE deleted_at IS NULL";
 const VERSION: &str = "id, name, created_at, authors, bytes";
@@ -87,7 +88,10 @@ impl SqliteStore {
     /// The row's state, ready to become a version. If the row is another one by now, the compare-and-set fails and
     /// this goes with it.
     pub(super) async fn pack_row(&self, document: &str) -> Result<Packed> {
-        let row = self.load(document).await?;
+        // A room that was open before its document came into quarantine goes on.
+        let query = sqlx::query_as::<_, RowColumns>(ROW).bind(document);
+        let columns = query.fetch_optional(&self.pool).await.map_err(unavailable)?;
+        let row = columns.map(|columns| row::read(document, columns)).transpose()?;
         pack(row.map(|row| row.state).unwrap_or_default()).await
     }
 
@@ -150,7 +154,12 @@ impl Archive for SqliteStore {
         .execute(&mut *transaction)
         .await
         .map_err(unavailable)?;
-        for query in ["DELETE FROM versions WHERE document = ?", "DELETE FROM authors WHERE document = ?"] {
+        for query in [
+            "DELETE FROM versions WHERE document = ?",
+            "DELETE FROM authors WHERE document = ?",
+            "DELETE FROM strikes WHERE document = ?",
+            "DELETE FROM quarantine WHERE document = ?",
+        ] {
             sqlx::query(query).bind(document).execute(&mut *transaction).await.map_err(unavailable)?;
         }
         transaction.commit().await.map_err(unavailable)?;
@@ -221,6 +230,10 @@ impl Archive for SqliteStore {
         for (query, time) in [
             ("DELETE FROM versions WHERE name IS NULL AND made_at < unixepoch() - ?", self.policy.keep_for),
             ("DELETE FROM documents WHERE deleted_at < unixepoch() - ?", self.policy.tombstone),
+            (
+                "DELETE FROM strikes WHERE at < unixepoch() - ? AND document NOT IN (SELECT document FROM quarantine)",
+                STRIKES_KEEP_FOR,
+            ),
         ] {
             let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
             let done = sqlx::query(query).bind(seconds).execute(&self.pool).await.map_err(unavailable)?;

@@ -1,0 +1,219 @@
+//! Processes die or stall in a document, and then no gateway opens it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use e2e_servers::{Postgres, Redis};
+use gateway::backup::{export, export_raw, import};
+use gateway::metrics::Metrics;
+use gateway::protocol::yjs::Message;
+use gateway::quarantine::marks::{Doing, Marks};
+use gateway::quarantine::watchdog;
+use gateway::store::Store;
+use gateway::store::quarantine::Quarantine;
+use gateway::store::sqlite::SqliteStore;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::runtime::Handle;
+use yrs::{Doc, ReadTxn, StateVector, Text, Transact};
+
+use crate::backup::embedded;
+use crate::client::Client;
+use crate::gateway_process::{eventually, metric, metric_at, start, start_embedded};
+use crate::process::Process;
+use crate::rest::{get, send};
+use crate::two_gateways::pod;
+
+const QUARANTINED: u16 = 4423;
+const DAMAGED: u16 = 4422;
+/// Structs of a document whose opening takes long enough to be killed in.
+const STRUCTS: usize = 60_000;
+
+fn heavy() -> Bytes {
+    let doc = Doc::new();
+    let text = doc.get_or_insert_text("text");
+    let mut edit = doc.transact_mut();
+    for _ in 0..STRUCTS {
+        // In front of each other, so that no two become one.
+        text.insert(&mut edit, 0, "x");
+    }
+    drop(edit);
+    doc.transact().encode_state_as_update_v1(&StateVector::default()).into()
+}
+
+/// Whether a file of marks names the document.
+fn is_marked(directory: &Path, document: &str) -> bool {
+    let marks = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("marks-"));
+    let names = |place: &[u8]| place[..2] != [0, 0] && place[3..].starts_with(document.as_bytes());
+    let files = fs::read_dir(directory).expect("a directory").filter_map(|entry| Some(entry.ok()?.path()));
+    files.filter(|path| marks(path)).any(|path| fs::read(path).is_ok_and(|file| file.chunks(1024).any(names)))
+}
+
+/// Opens the document, and kills the process as soon as that marks it. It may be too quick.
+async fn dies_in(gateway: Process, directory: &Path, document: &'static str) {
+    let (id, directory, over) = (Pid::from_raw(gateway.id()), directory.to_owned(), Arc::new(AtomicBool::new(false)));
+    let is_over = over.clone();
+    let killer = std::thread::spawn(move || {
+        while !is_over.load(Ordering::Relaxed) {
+            if is_marked(&directory, document) {
+                kill(id, Signal::SIGKILL).expect("it runs");
+                return;
+            }
+        }
+    });
+    let _ = Client::open(gateway.public, document).await;
+    over.store(true, Ordering::Relaxed);
+    killer.join().expect("the killer ends");
+    gateway.kill().await;
+}
+
+/// What a process that was killed leaves, with its lock gone.
+fn leave_marks(directory: &Path, documents: &[&str]) {
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let marks = Marks::open(elsewhere.path()).expect("it takes a file");
+    let guards: Vec<_> = documents.iter().map(|document| marks.enter(document, Doing::Opening)).collect();
+    let name = format!("marks-{:016x}", marks.run());
+    fs::copy(elsewhere.path().join(&name), directory.join(&name)).expect("a copy");
+    drop(guards);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_that_killed_two_processes_is_refused_until_released() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let flags = ["--data-dir", path, "--checkpoint-after", "20ms", "--api", "admin", "--sweep-every", "1h"];
+    let gateway = Process::start(&flags).await;
+    let mut client = Client::synced(gateway.public, "heavy").await;
+    client.send(&[Message::Update(heavy())]).await;
+    client.acknowledged(1).await;
+    drop(client);
+    Client::synced(gateway.public, "other").await.write_acknowledged("words").await;
+    let ended = async || metric_at(gateway.admin, "editorcluster_documents").await == 0.0;
+    eventually("all is in the database", ended).await;
+    gateway.kill().await;
+
+    let store = SqliteStore::open(&data.path().join("editorcluster.db")).await.unwrap();
+    let mut tries = 0;
+    while store.strikes("heavy").await.unwrap().len() < 2 {
+        tries += 1;
+        assert!(tries < 20, "it is never marked");
+        dies_in(Process::start(&flags).await, data.path(), "heavy").await;
+    }
+
+    let gateway = Process::start(&flags).await;
+    for _ in 0..2 {
+        assert_eq!(Client::open(gateway.public, "heavy").await.err(), Some(QUARANTINED));
+    }
+    assert_eq!(metric_at(gateway.admin, "editorcluster_quarantined_total").await, 2.0);
+    let counted = async || metric_at(gateway.admin, "editorcluster_quarantined_documents").await == 1.0;
+    eventually("it is counted", counted).await;
+    assert!(gateway.log().contains("in quarantine"), "{}", gateway.log());
+    assert_eq!(Client::synced(gateway.public, "other").await.text(), "words");
+
+    let document = "/api/v1/documents/heavy";
+    for path in ["/export", "/versions", "/versions/current?format=text", "/versions/1/authors"] {
+        assert_eq!(get(gateway.admin, &format!("{document}{path}")).await.problem().0, 423, "{path}");
+    }
+    let (status, detail) = send(gateway.admin, "POST", &format!("{document}/import"), "", &[0, 0]).await.problem();
+    assert!(status == 423 && detail.contains("gateway quarantine show"), "{status} {detail}");
+    assert_eq!(get(gateway.admin, document).await.json()["quarantined"], true);
+
+    let (files, place) = (tempfile::tempdir().unwrap(), embedded(data.path()));
+    assert_eq!(export(&place, None, files.path()).await.unwrap(), 1, "the other one");
+    assert!(export(&place, Some("heavy"), files.path()).await.is_err());
+    assert_eq!(export_raw(&place, None, files.path()).await.unwrap(), 1);
+    let raw = store.raw("heavy").await.unwrap().unwrap();
+    assert_eq!(fs::read(files.path().join("heavy.row")).unwrap(), raw.state);
+    assert_eq!(import(&place, None, files.path(), false).await.unwrap(), 1, "raw files are no documents");
+
+    assert!(store.release("heavy").await.unwrap());
+    assert_eq!(Client::synced(gateway.public, "heavy").await.text().len(), STRUCTS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_accident_of_several_documents_locks_none_of_them_out() {
+    let data = tempfile::tempdir().unwrap();
+    fs::create_dir_all(data.path()).unwrap();
+    leave_marks(data.path(), &["a", "b", "c"]);
+    leave_marks(data.path(), &["a", "b", "d"]);
+    let gateway = start(&["--data-dir", data.path().to_str().unwrap()]).await;
+    for document in ["a", "b", "c", "d"] {
+        Client::synced(gateway.public_addr, document).await.write_acknowledged("words").await;
+    }
+    assert_eq!(metric(&gateway, "editorcluster_strikes_total").await, 6.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_gateways_dead_tell_all_gateways_and_the_sweep_skips() {
+    let (redis, postgres) = (Redis::start().unwrap(), Postgres::start().unwrap());
+    let other = pod(&redis, &postgres, &["--checkpoint-after", "1h", "--sweep-every", "1h"]).await;
+    let mut inside = Client::synced(other.public_addr, "bad").await;
+    inside.write_acknowledged("only in the log").await;
+
+    let volume = tempfile::tempdir().unwrap();
+    leave_marks(volume.path(), &["bad"]);
+    leave_marks(volume.path(), &["bad"]);
+    let marks = volume.path().to_str().unwrap();
+    let flags = ["--marks-dir", marks, "--sweep-every", "200ms", "--checkpoint-after", "50ms"];
+    let gateway = pod(&redis, &postgres, &flags).await;
+    assert_eq!(Client::open(gateway.public_addr, "bad").await.err(), Some(QUARANTINED));
+    let skipped = async || metric(&gateway, "editorcluster_sweep_skipped_total").await >= 1.0;
+    eventually("the sweep leaves its log alone", skipped).await;
+    assert_eq!(metric(&gateway, "editorcluster_swept_total").await, 0.0);
+    // Whoever had it open goes on; a gateway that opens it anew does not.
+    inside.write_acknowledged(" and still").await;
+    let third = pod(&redis, &postgres, &[]).await;
+    assert_eq!(Client::open(third.public_addr, "bad").await.err(), Some(QUARANTINED));
+    Client::synced(third.public_addr, "good").await.write_acknowledged("words").await;
+    let own: Vec<_> = fs::read_dir(volume.path()).unwrap().collect();
+    assert_eq!(own.len(), 1, "what was struck is removed, and its own is there: {own:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thread_that_does_not_come_back_strikes_its_document_once() {
+    let data = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&data.path().join("editorcluster.db")).await.unwrap();
+    let (marks, metrics) = (Marks::open(data.path()).unwrap(), Arc::new(Metrics::new().unwrap()));
+    let patience = Duration::from_millis(300);
+    let _watchdog =
+        watchdog::start(marks.clone(), Arc::new(store.clone()), metrics.clone(), Handle::current(), patience).unwrap();
+    let stalled = marks.enter("stalled", Doing::Message).unwrap();
+    eventually("it is struck", async || !store.strikes("stalled").await.unwrap().is_empty()).await;
+    assert_eq!(metrics.stalled.get(), 1);
+
+    // The process is killed then, and the next one finds the mark.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let name = format!("marks-{:016x}", marks.run());
+    fs::copy(data.path().join(&name), elsewhere.path().join(&name)).unwrap();
+    let flags = ["--data-dir", data.path().to_str().unwrap(), "--marks-dir", elsewhere.path().to_str().unwrap()];
+    let gateway = start(&flags).await;
+    Client::synced(gateway.public_addr, "stalled").await.write_acknowledged("words").await;
+    let [strike] = &store.strikes("stalled").await.unwrap()[..] else { panic!("one process, one strike") };
+    assert_eq!((strike.cause.as_str(), strike.doing.as_str()), ("stalled", "message"));
+    drop(stalled);
+    eventually("it has come back", async || metrics.stalled.get() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_is_no_update_is_never_written_over_and_its_bytes_are_exported() {
+    let (gateway, data) = start_embedded(&["--api", "admin"]).await;
+    let store = SqliteStore::open(&data.path().join("editorcluster.db")).await.unwrap();
+    store.write("old", 0, Bytes::from_static(b"no update"), None).await.unwrap();
+    let before = store.raw("old").await.unwrap();
+    let mut client = Client::connect(gateway.public_addr, "old").await;
+    client.write("words").await;
+    assert_eq!(client.closed().await, DAMAGED);
+    for body in [&[0, 0][..], b"no update"] {
+        let answer = send(gateway.admin_addr, "POST", "/api/v1/documents/old/import", "", body).await;
+        assert!(answer.status >= 400, "{}", answer.text());
+    }
+    let (files, place) = (tempfile::tempdir().unwrap(), embedded(data.path()));
+    assert!(export(&place, Some("old"), files.path()).await.is_err());
+    assert_eq!(export_raw(&place, Some("old"), files.path()).await.unwrap(), 1);
+    assert_eq!(fs::read(files.path().join("old.row")).unwrap(), b"no update");
+    assert_eq!(store.raw("old").await.unwrap(), before);
+}
