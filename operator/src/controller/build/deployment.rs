@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvVar, PodSpec, PodTemplateSpec, TopologySpreadConstraint,
+    Container, ContainerPort, EnvVar, PodSpec, PodTemplateSpec, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sha2::{Digest, Sha256};
 
 use super::pod::{
-    container_security, env, env_from_secret, every, http, mount, pod_security, read_only, requirements, secrets_volume,
+    container_security, env, env_from_secret, every, http, memory_volume, mount, pod_security, read_only, requirements,
+    secrets_volume,
 };
 use super::{
     ADMIN_PORT, CONFIG_HASH, Component, DATABASE, POSTGRES_PORT, PUBLIC_PORT, TEMPLATE_HASH, child_name,
@@ -30,6 +31,13 @@ const SLACK: i32 = 10;
 /// Where the gateways find the URL and the certificates of a Redis of one's own.
 const REDIS_FOLDER: &str = "/etc/editorcluster/redis";
 const REDIS_VOLUME: &str = "redis";
+
+/// Where a gateway says which document it is working on. The volume outlives a container that was killed, so that the next
+/// one in the pod knows; in memory, so that a mark never waits for a disk.
+const MARKS_FOLDER: &str = "/var/lib/editorcluster/marks";
+const MARKS_VOLUME: &str = "marks";
+/// Sixteen dead gateways' marks, and those of the one that runs.
+const MARKS_SIZE: &str = "1Mi";
 
 /// How long a gateway may take to end, in seconds.
 pub fn grace_seconds(gateway: &Gateway) -> i32 {
@@ -95,7 +103,7 @@ fn template(plan: &Validated) -> PodTemplateSpec {
                 ..TopologySpreadConstraint::default()
             }]),
             containers: vec![container(plan)],
-            volumes: redis_files(plan).map(|files| vec![secrets_volume(REDIS_VOLUME, &files)]),
+            volumes: Some(volumes(plan)),
             ..PodSpec::default()
         }),
     }
@@ -114,7 +122,7 @@ fn container(plan: &Validated) -> Container {
         image_pull_policy: Some("IfNotPresent".to_owned()),
         command: Some(vec!["gateway".to_owned()]),
         env: Some(environment(plan)),
-        volume_mounts: redis_files(plan).map(|_| vec![read_only(mount(REDIS_VOLUME, REDIS_FOLDER))]),
+        volume_mounts: Some(mounts(plan)),
         ports: Some(vec![port("http", PUBLIC_PORT), port("admin", ADMIN_PORT)]),
         resources: Some(requirements(plan.gateway.section.resources.as_ref(), "100m", "128Mi")),
         security_context: Some(container_security()),
@@ -123,6 +131,16 @@ fn container(plan: &Validated) -> Container {
         readiness_probe: Some(every(2, 2, 2, http("/readyz", "admin"))),
         ..Container::default()
     }
+}
+
+fn volumes(plan: &Validated) -> Vec<Volume> {
+    let files = redis_files(plan).map(|files| secrets_volume(REDIS_VOLUME, &files));
+    std::iter::once(memory_volume(MARKS_VOLUME, MARKS_SIZE)).chain(files).collect()
+}
+
+fn mounts(plan: &Validated) -> Vec<VolumeMount> {
+    let files = redis_files(plan).map(|_| read_only(mount(REDIS_VOLUME, REDIS_FOLDER)));
+    std::iter::once(mount(MARKS_VOLUME, MARKS_FOLDER)).chain(files).collect()
 }
 
 fn environment(plan: &Validated) -> Vec<EnvVar> {
@@ -149,6 +167,7 @@ fn environment(plan: &Validated) -> Vec<EnvVar> {
         env("EDITORCLUSTER_MAX_MESSAGE_BYTES", section.limits.message_bytes.to_string()),
         env("EDITORCLUSTER_MAX_DOCUMENT_BYTES", section.limits.document_bytes.to_string()),
         env("EDITORCLUSTER_API", api),
+        env("EDITORCLUSTER_MARKS_DIR", MARKS_FOLDER),
         env("EDITORCLUSTER_SWEEP_EVERY", format!("{}s", section.sweep_seconds)),
         env("EDITORCLUSTER_VERSIONS_KEEP", history.keep.to_string()),
         env("EDITORCLUSTER_VERSIONS_KEEP_FOR", format!("{}h", history.keep_hours)),
