@@ -296,7 +296,10 @@ async fn once(args: &Args, command: Command) -> Result<()> {
             let count = backup::export(&storage, which.document.as_deref(), &to).await?;
             println!("exported {count} to {}", to.display());
         }
-        Command::Quarantine(command) => quarantine::commands::run(&storage, command).await?,
+        Command::Quarantine(command) => {
+            let marks_dir = config::marks_dir(args, Some(&storage));
+            quarantine::commands::run(&storage, marks_dir.as_deref(), command).await?;
+        }
         Command::Import { which, from, revive } => {
             let count = backup::import(&storage, which.document.as_deref(), &from, revive).await?;
             println!("imported {count} from {}", from.display());

@@ -120,10 +120,7 @@ impl TryFrom<Args> for Config {
             "--api needs documents, and --target web has none; leave it out"
         );
         let storage = storage(&args)?;
-        let marks_dir = args.marks_dir.clone().or_else(|| match &storage.as_ref()?.store {
-            StoreBackend::Sqlite(path) => Some(directory(path)),
-            StoreBackend::Postgres { .. } => None,
-        });
+        let marks_dir = marks_dir(&args, storage.as_ref());
         Ok(Self {
             storage,
             marks_dir,
@@ -207,9 +204,15 @@ pub(crate) fn storage(args: &Args) -> Result<Option<Storage>> {
     Ok(Some(Storage { log, store }))
 }
 
-fn directory(file: &Path) -> PathBuf {
-    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-    parent.unwrap_or(Path::new(".")).to_owned()
+/// Where a gateway with these arguments marks what it is working on. None: nowhere.
+pub(crate) fn marks_dir(args: &Args, storage: Option<&Storage>) -> Option<PathBuf> {
+    args.marks_dir.clone().or_else(|| match &storage?.store {
+        StoreBackend::Sqlite(file) => {
+            let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+            Some(parent.unwrap_or(Path::new(".")).to_owned())
+        }
+        StoreBackend::Postgres { .. } => None,
+    })
 }
 
 fn redis(args: &Args) -> Option<RedisSource> {

@@ -8,7 +8,7 @@ use editorcluster_core::document::check;
 
 use super::{left, raw};
 use crate::backup::{self, Places};
-use crate::config::{Storage, StoreBackend};
+use crate::config::{LogBackend, Storage};
 use crate::history::portable::time;
 
 #[derive(Clone, Debug, Subcommand)]
@@ -32,11 +32,11 @@ pub enum Command {
     },
 }
 
-/// Carries the command out; returns what it has to say.
+/// Carries the command out and prints what it has to say. `marks_dir`: where a gateway on this storage has its marks.
 ///
 /// # Errors
 /// Database or log do not answer, or there is no such document.
-pub async fn run(storage: &Storage, command: Command) -> Result<()> {
+pub async fn run(storage: &Storage, marks_dir: Option<&Path>, command: Command) -> Result<()> {
     backup::is_there(storage)?;
     let places = backup::open(storage).await?;
     match command {
@@ -47,7 +47,7 @@ pub async fn run(storage: &Storage, command: Command) -> Result<()> {
             println!("released `{document}`; clients that were refused connect again once they are loaded again");
             Ok(())
         }
-        Command::Delete { document } => delete(&places, storage, &document).await,
+        Command::Delete { document } => delete(&places, storage, marks_dir, &document).await,
         Command::Export { document, to } => {
             ensure!(raw::export(&places, &document, &to).await?, "there is nothing of `{document}`");
             println!("exported the bytes of `{document}` to {}", to.display());
@@ -107,15 +107,12 @@ fn passes(update: &[u8]) -> String {
     check(update).map_or_else(|refused| format!("refused: {refused}"), |()| "passes".to_owned())
 }
 
-async fn delete(places: &Places, storage: &Storage, document: &str) -> Result<()> {
-    if let StoreBackend::Sqlite(path) = &storage.store {
-        // It knows the log's end without asking the file.
-        ensure!(
-            !left::is_in_use(path.parent().unwrap_or(Path::new(""))),
-            "a gateway runs on {}; end it, or ask it: DELETE /api/v1/documents/...",
-            path.display()
-        );
-    }
+async fn delete(places: &Places, storage: &Storage, marks_dir: Option<&Path>, document: &str) -> Result<()> {
+    // With an embedded log a gateway knows the log's end without asking the file.
+    ensure!(
+        !matches!(storage.log, LogBackend::Sqlite(_)) || !marks_dir.is_some_and(left::is_in_use),
+        "a gateway runs on these files; end it, or ask it: DELETE /api/v1/documents/..."
+    );
     ensure!(
         places.archive.raw(document).await?.is_some() || places.bus.read(document).await?.last.is_some(),
         "there is nothing of `{document}`"

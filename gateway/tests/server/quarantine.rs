@@ -81,6 +81,14 @@ fn leave_marks(directory: &Path, documents: &[&str]) {
     drop(guards);
 }
 
+/// What `gateway quarantine ...` says, and whether it has done it.
+async fn command(data: &str, words: &[&str]) -> (bool, String) {
+    let mut gateway = tokio::process::Command::new(env!("CARGO_BIN_EXE_gateway"));
+    let output = gateway.args(["--data-dir", data, "quarantine"]).args(words).output().await.expect("it runs");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).expect("text"))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_document_that_killed_two_processes_is_refused_until_released() {
     let data = tempfile::tempdir().unwrap();
@@ -130,7 +138,17 @@ async fn a_document_that_killed_two_processes_is_refused_until_released() {
     assert_eq!(fs::read(files.path().join("heavy.row")).unwrap(), raw.state);
     assert_eq!(import(&place, None, files.path(), false).await.unwrap(), 1, "raw files are no documents");
 
-    assert!(store.release("heavy").await.unwrap());
+    let (listed, list) = command(path, &["list"]).await;
+    assert!(listed && list.starts_with("heavy\tsince 20"), "{list}");
+    let (shown, show) = command(path, &["show", "heavy"]).await;
+    for part in ["in quarantine since", "a process died at", "as it was written", "check of the row: passes"]
+    {
+        assert!(shown && show.contains(part), "{part} is missing in {show}");
+    }
+    let (deleted, refusal) = command(path, &["delete", "heavy"]).await;
+    assert!(!deleted && refusal.contains("a gateway runs on these files"), "{refusal}");
+    assert!(command(path, &["release", "heavy"]).await.0);
+    assert!(!command(path, &["release", "heavy"]).await.0, "it is not in there any more");
     assert_eq!(Client::synced(gateway.public, "heavy").await.text().len(), STRUCTS);
 }
 
