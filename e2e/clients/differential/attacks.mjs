@@ -102,3 +102,5 @@ function isSteady(live, before, news) {
 }
 
 const hex = (bytes) => Buffer.from(bytes).toString('hex')
+
+process.on('exit',()=>console.log(globalThis.W))
