@@ -42,6 +42,7 @@ mod outbox;
 mod rooms;
 mod session;
 mod state;
+mod stream;
 mod sweep;
 mod vitals;
 mod wakes;

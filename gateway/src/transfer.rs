@@ -16,7 +16,7 @@ pub enum TransferError {
     Log(#[from] BusError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error(transparent)]
+    #[error("the update is refused: {0}")]
     Refused(#[from] Refused),
     #[error("the update refers to edits that neither it nor the document has; export all of the document again")]
     Incomplete,

@@ -79,6 +79,7 @@ function renamed(random, update) {
     }
   }
   for (const one of model.deletes) one.client = rename(one.client)
+  model.clients.sort((a, b) => b.client - a.client)
   return writeUpdate(model)
 }
 

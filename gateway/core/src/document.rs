@@ -6,7 +6,7 @@
 //! - `client`: one client's structs, encoded, in blocks; `index`: in which type each of them is
 //! - `structs`, `value`: how the bytes are read; `piece`, `writer`: how they are cut and joined
 //! - `collect`: what was deleted loses its content
-//! - `encode`: the whole, differences, state vectors; `merge`: updates without a document
+//! - `encode`: the whole, differences, state vectors; `merge`, `split`: updates without a document
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,7 @@ use bytes::Bytes;
 pub use self::encode::check_state_vector;
 pub use self::merge::{check, clocks, merge};
 pub use self::refused::{MAX_NESTING, Refused};
+pub use self::split::{Pieces, split};
 pub use self::structs::Id;
 
 use self::admission::{Plan, Source, plan};
@@ -32,6 +33,7 @@ mod merge;
 mod piece;
 mod ranges;
 mod refused;
+mod split;
 mod structs;
 mod value;
 mod writer;

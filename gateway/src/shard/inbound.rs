@@ -73,7 +73,10 @@ impl From<CloseReason> for Refusal {
     fn from(reason: CloseReason) -> Self {
         match reason {
             CloseReason::Undecodable => Self::bad(1007, BadMessage::Undecodable, "an awareness update does not decode"),
-            CloseReason::Refused(refused) => Self::bad(1007, BadMessage::Undecodable, refused),
+            CloseReason::Refused(refused) => {
+                Self::bad(1007, BadMessage::Undecodable, format!("the update is refused: {refused}"))
+            }
+
             CloseReason::DocumentTooLarge => {
                 Self::bad(1009, BadMessage::TooLarge, "the document would be larger than this server takes")
             }

@@ -11,6 +11,7 @@ use super::calls;
 use super::inbound::Refusal;
 use super::outbox::Kind;
 use super::state::{Shared, State};
+use super::stream::{self, Streamed};
 use crate::bus::Event;
 use crate::protocol::websocket::{self, Opcode};
 use crate::protocol::yjs::Message;
@@ -24,6 +25,8 @@ pub(super) struct Slot {
     sessions: HashSet<SessionId>,
     paused: bool,
     wake: Option<Now>,
+    /// The last large answer, which others are likely to ask for as well. Until the next checkpoint.
+    streamed: Option<Streamed>,
 }
 
 impl Slot {
@@ -71,6 +74,7 @@ impl Shared {
             sessions: HashSet::new(),
             paused: false,
             wake: None,
+            streamed: None,
         };
         state.rooms.insert(document.clone(), slot);
         self.setup.metrics.documents.inc();
@@ -133,6 +137,9 @@ impl Shared {
 
     fn carry_out(self: &Rc<Self>, state: &mut State, document: &Rc<str>, effect: Effect) {
         match effect {
+            Effect::Send { to, message: Message::SyncStep2(answer) } if answer.len() >= stream::FROM => {
+                self.stream(state, document, &to, answer);
+            }
             Effect::Send { to, message } => self.send(state, &to, &message),
             Effect::Tell { as_update, as_step2, update } => {
                 if !as_step2.is_empty() {
@@ -181,7 +188,11 @@ impl Shared {
             | Effect::Append { .. }
             | Effect::Write { .. }
             | Effect::Cover { .. } => {
-                if let Some(incarnation) = state.rooms.get(document).map(|slot| slot.incarnation) {
+                if let Some(slot) = state.rooms.get_mut(document) {
+                    let incarnation = slot.incarnation;
+                    if matches!(effect, Effect::Write { .. }) {
+                        slot.streamed = None;
+                    }
                     calls::start(self, state, document, incarnation, effect);
                 }
             }
@@ -196,6 +207,25 @@ impl Shared {
         let frame = frame(message);
         for &session in to {
             self.queue(state, session, frame.clone(), kind);
+        }
+    }
+
+    /// Sends a large answer in several messages.
+    fn stream(&self, state: &mut State, document: &Rc<str>, to: &[SessionId], answer: Bytes) {
+        let Some(slot) = state.rooms.get_mut(document) else { return };
+        let streamed = match slot.streamed.take().filter(|streamed| streamed.of(&answer).is_some()) {
+            Some(streamed) => streamed,
+            None => match Streamed::new(answer.clone()) {
+                Ok(streamed) => streamed,
+                // It is sent as it is, and its reader may find out.
+                Err(_) => return self.send(state, to, &Message::SyncStep2(answer)),
+            },
+        };
+        for &session in to {
+            self.queue(state, session, streamed.of(&answer).unwrap_or_default().iter().cloned(), Kind::Content);
+        }
+        if let Some(slot) = state.rooms.get_mut(document) {
+            slot.streamed = Some(streamed);
         }
     }
 

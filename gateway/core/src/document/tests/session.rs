@@ -101,6 +101,30 @@ proptest! {
     }
 
     #[test]
+    fn the_parts_of_an_update_apply_one_after_the_other(
+        choices in prop::collection::vec(any::<(u8, u8)>(), 1..60),
+        known in 0..60_usize,
+        most in 1..400_usize,
+    ) {
+        let updates = conversation(&choices);
+        let (mut document, mut reader) = (Document::default(), Document::default());
+        for (index, update) in updates.iter().enumerate() {
+            document.admit(update, usize::MAX).unwrap();
+            if index < known {
+                reader.admit(update, usize::MAX).unwrap();
+            }
+        }
+        let whole = document.diff(&reader.state_vector()).unwrap();
+        let parts = split(&whole, most).unwrap();
+        prop_assert!(parts.len() > whole.len() / (most + 200));
+        for part in parts {
+            let admitted = reader.admit(&part.concat().into(), usize::MAX).unwrap();
+            prop_assert_eq!(admitted.waits, None);
+        }
+        prop_assert_eq!(reader.encode_state().unwrap(), document.encode_state().unwrap());
+    }
+
+    #[test]
     fn merged_updates_are_the_same_as_one_after_the_other(
         choices in prop::collection::vec(any::<(u8, u8, bool)>(), 1..40),
     ) {
