@@ -232,7 +232,7 @@ impl Room {
             self.tell(Some(session), news.clone(), effects);
             self.replica.local(news.clone());
         }
-        if waits.is_some() && self.held.is_free(session) {
+        if waits.is_some() && !self.held.holds(session) {
             // It has what its update refers to, or it could not refer to it.
             self.ask(session, effects);
         }

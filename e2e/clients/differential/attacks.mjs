@@ -9,7 +9,9 @@ import { STATUS } from './pipe.mjs'
 import { isSteady } from './steady.mjs'
 import { readUpdate } from './wire.mjs'
 
-/** Who wrote the text that attacks must leave alone, and where. The text has no pairs of surrogates: those can be cut. */
+/**
+ * Who wrote the text that attacks must leave alone, and where. The text has no pairs of surrogates: those can be cut.
+ */
 export const HONEST = { client: 1000, root: 'honest', text: 'what somebody honest has written' }
 
 const VIEWS = { vector, deletions, structure }
@@ -47,12 +49,20 @@ export class Attacks {
     // The gateway tells everybody the news and not what was sent, so only that has to be harmless.
     const told = demands.originals && status === STATUS.done ? update : payload
     const fresh = quiet()
-    for (const [what, doc, bytes] of [['live', truth, told], ['news', follower, payload], ['encode', fresh, after.payload]]) {
+    for (const [what, doc, bytes] of [
+      ['live', truth, told],
+      ['news', follower, payload],
+      ['encode', fresh, after.payload],
+    ]) {
       apply(what, doc, bytes)
     }
     this.#mayDelete ||= readUpdate(told).deletes.some(({ client }) => client === HONEST.client)
     if (quiet(before.payload).share.has(HONEST.root)) {
-      for (const [what, doc] of [['live', truth], ['encode', fresh]]) this.#expectHonest(what, doc)
+      for (const [what, doc] of [
+        ['live', truth],
+        ['encode', fresh],
+      ])
+        this.#expectHonest(what, doc)
     }
     expectSame('attack: news', follower, truth, VIEWS)
     if (!isSteady(truth, before.payload, payload)) {

@@ -49,8 +49,8 @@ export function expectOrder(what, update) {
 }
 
 /**
- * Whether there are values of which Yjs loses a part when it reads them, so that what it writes is smaller: always a key of
- * this name, and a half of a surrogate pair where it waited for something (see `json` in compare.mjs).
+ * Whether there are values of which Yjs loses a part when it reads them, so that what it writes is smaller: always a
+ * key of this name, and a half of a surrogate pair where it waited for something (see `json` in compare.mjs).
  */
 export function losesInYjs(update, waited) {
   const values = readUpdate(update).clients.flatMap(({ structs }) => structs.flatMap((struct) => struct.values ?? []))

@@ -1,7 +1,7 @@
 // Whether Yjs agrees with itself on what an attack has made.
 //
-// An item whose neighbours are in the wrong order, or in two lists, ends up where the order of integration puts it, in every
-// Yjs and with every server. A store that does not integrate cannot see the order, so that it is not asked to.
+// An item whose neighbours are in the wrong order, or in two lists, ends up where the order of integration puts it, in
+// every Yjs and with every server. A store that does not integrate cannot see the order, so that it is not asked to.
 
 import * as Y from 'yjs'
 import { structure, vector } from './compare.mjs'

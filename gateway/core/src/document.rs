@@ -5,6 +5,7 @@
 //! - `admission`: what an update brings, before it is taken
 //! - `client`: one client's structs, encoded, in blocks; `index`: in which type each of them is
 //! - `structs`, `value`: how the bytes are read; `piece`, `writer`: how they are cut and joined
+//! - `siblings`: how many insertions compete for one place
 //! - `collect`: what was deleted loses its content
 //! - `encode`: the whole, differences, state vectors; `merge`, `split`: updates without a document
 
@@ -15,13 +16,15 @@ use bytes::Bytes;
 pub use self::encode::check_state_vector;
 pub use self::merge::{check, clocks, merge};
 pub use self::refused::{MAX_NESTING, Refused};
+pub use self::siblings::MAX_SIBLINGS;
 pub use self::split::{Pieces, split};
 pub use self::structs::Id;
 
 use self::admission::{Plan, Source, plan};
-use self::client::{Block, Client};
+use self::client::{Block, Chunk, Client};
 use self::index::Types;
 use self::piece::Piece;
+use self::siblings::{Siblings, competes};
 use self::structs::Struct;
 
 mod admission;
@@ -33,6 +36,7 @@ mod merge;
 mod piece;
 mod ranges;
 mod refused;
+mod siblings;
 mod split;
 mod structs;
 mod value;
@@ -63,6 +67,7 @@ pub struct Admitted {
 pub struct Document {
     clients: BTreeMap<u64, Client>,
     types: Types,
+    siblings: Siblings,
     /// Deleted content that is still there.
     dirty: Vec<(u64, std::ops::Range<u32>)>,
     /// Bytes of structs.
@@ -152,7 +157,11 @@ impl Document {
                 return Err(Refused::DocumentTooLarge);
             }
         }
-        self.commit(plan, update)?;
+        if source == Source::Client && !self.fits(&plan, update)? {
+            self.types.truncate(types);
+            return Err(Refused::Crowded);
+        }
+        self.commit(plan, update, source)?;
         if !self.pending.is_empty() {
             let more = self.retry_pending()?;
             if !more.is_empty() {
@@ -175,7 +184,7 @@ impl Document {
                 if plan.waits().is_some() {
                     self.pending.push(if plan.brings_news() { encode::remainder(&plan) } else { update.clone() });
                 }
-                self.commit(plan, &update)?;
+                self.commit(plan, &update, Source::Stored)?;
             }
             if brought.len() == before {
                 return Ok(brought);
@@ -183,12 +192,39 @@ impl Document {
         }
     }
 
+    /// Whether no place becomes crowded. If so, what was planned is counted.
+    fn fits(&mut self, plan: &Plan<'_>, update: &[u8]) -> Result<bool, Refused> {
+        let more = plan.competing();
+        if !self.siblings.counts(more) {
+            self.siblings.note(more);
+            return Ok(true);
+        }
+        if self.siblings.is_stale(more) {
+            let places = places(&self.siblings, self.chunks())?;
+            self.siblings.recount(places.into_iter(), more);
+        }
+        let new = places(&self.siblings, plan.news(update))?;
+        let suspects = self.siblings.add_all(&new);
+        if !suspects.is_empty() {
+            let all = places(&self.siblings, self.chunks())?;
+            self.siblings.settle(&suspects, all.into_iter().chain(new.iter().copied()));
+        }
+        Ok(self.siblings.keeps(&new))
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = (u64, Chunk<'_>)> {
+        self.clients.iter().flat_map(|(number, client)| client.chunks().map(|chunk| (*number, chunk)))
+    }
+
     /// Takes in what was planned.
-    fn commit(&mut self, plan: Plan<'_>, update: &Bytes) -> Result<(), Refused> {
+    fn commit(&mut self, plan: Plan<'_>, update: &Bytes, source: Source) -> Result<(), Refused> {
         self.encoded = None;
         let mut bare = BTreeMap::new();
         for section in plan.sections {
             let Some(news) = section.news else { continue };
+            if source == Source::Stored {
+                self.siblings.note(news.competing);
+            }
             let client = self.clients.entry(section.client).or_default();
             let first = news.marks.first().map_or(0, |mark| mark.remaining);
             let length = first - news.remaining;
@@ -205,7 +241,7 @@ impl Document {
                     client.append_block(Block { bytes, start: mark.clock, structs: structs - mark.structs }, end);
                     continue;
                 }
-                let chunk = client::Chunk { start: mark.clock, structs: structs - mark.structs, bytes: &bytes };
+                let chunk = Chunk { start: mark.clock, structs: structs - mark.structs, bytes: &bytes };
                 for found in chunk.structs() {
                     let (clock, found, _) = found?;
                     self.size += append(client, section.client, clock, &found)?;
@@ -244,4 +280,18 @@ fn append(client: &mut Client, number: u64, clock: u32, found: &Struct<'_>) -> R
     let known = client.next.saturating_sub(clock);
     let piece = Piece::part(found, Id { client: number, clock }, known..found.length)?;
     client.append(number, &piece)
+}
+
+/// The places for which these structs compete.
+fn places<'a>(siblings: &Siblings, chunks: impl Iterator<Item = (u64, Chunk<'a>)>) -> Result<Vec<u64>, Refused> {
+    let mut places = Vec::new();
+    for (client, chunk) in chunks {
+        for found in chunk.structs() {
+            let (clock, found, _) = found?;
+            if competes(&found, Id { client, clock }) {
+                places.push(siblings.place(&found));
+            }
+        }
+    }
+    Ok(places)
 }

@@ -9,10 +9,11 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::ops::Range;
 
-use super::client::{BLOCK, Client};
+use super::client::{BLOCK, Chunk, Client};
 use super::index::{Handle, Index, Types};
 use super::ranges::Ranges;
 use super::refused::{MAX_NESTING, Refused};
+use super::siblings::competes;
 use super::structs::{DELETED, GC, Id, Parent, SKIP, Struct, TYPE, clock};
 use crate::lib0::Reader;
 
@@ -57,6 +58,8 @@ pub(super) struct News {
     pub(super) structs: u32,
     /// Bytes from behind the last of them to the update's end.
     pub(super) remaining: usize,
+    /// How many of them compete with others for their places.
+    pub(super) competing: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +84,21 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
+    /// How many structs compete with others for their places.
+    pub(super) fn competing(&self) -> usize {
+        self.sections.iter().filter_map(|section| section.news.as_ref()).map(|news| news.competing).sum()
+    }
+
+    /// The structs that are news, with their clocks, as views on the update.
+    pub(super) fn news<'u>(&self, update: &'u [u8]) -> impl Iterator<Item = (u64, Chunk<'u>)> {
+        self.sections.iter().filter_map(|section| {
+            let news = section.news.as_ref()?;
+            let first = news.marks.first()?;
+            let bytes = &update[update.len() - first.remaining..update.len() - news.remaining];
+            Some((section.client, Chunk { start: first.clock, structs: news.structs, bytes }))
+        })
+    }
+
     pub(super) fn brings_news(&self) -> bool {
         !self.deletions.is_empty() || self.sections.iter().any(|section| section.news.is_some())
     }
@@ -267,13 +285,15 @@ impl<'a> Planning<'a, '_> {
         if matches!(found.kind(), GC | DELETED) {
             section.deleted.append(clocks);
         }
+        let id = Id { client: section.client, clock: section.clock };
         let remaining = section.cursor.remaining();
-        let news = section.news.get_or_insert_with(|| News { marks: Vec::new(), structs: 0, remaining });
+        let news = section.news.get_or_insert_with(|| News { marks: Vec::new(), structs: 0, remaining, competing: 0 });
         if news.marks.last().is_none_or(|mark| mark.remaining - remaining >= BLOCK) {
             news.marks.push(Mark { remaining, clock: section.clock, structs: news.structs });
         }
         news.structs += 1;
         news.remaining = behind;
+        news.competing += usize::from(competes(found, id));
         Ok(())
     }
 

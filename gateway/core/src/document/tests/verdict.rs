@@ -199,3 +199,43 @@ fn what_comes_into_a_deleted_type_is_deleted_with_it() {
     let state = state.deletes(9, &[(0, 1)]).deletes(8, &[(0, 4)]).deletes(7, &[(0, 1)]);
     assert_eq!(document.encode_state().unwrap(), state.bytes());
 }
+
+#[test]
+fn so_many_insertions_may_compete_for_one_place_and_no_more() {
+    let at_once = |from: u32, count: u32| {
+        let structs: Vec<_> = (0..count).map(|_| value(At { key: Some("k"), ..root("m") })).collect();
+        made(7, from, &structs)
+    };
+    let mut document = document(&[at_once(0, 3000)]);
+    assert_eq!(document.admit(&at_once(3000, 2000).bytes(), usize::MAX), Err(Refused::Crowded));
+    // One by one, with others' edits between, and after the row was read again.
+    let row = document.encode_state().unwrap();
+    let mut document = Document::default();
+    document.load(&row).unwrap();
+    let mut last = Ok(Admitted::default());
+    for count in 0..1200 {
+        assert!(document.admit(&made(8, count, &[value(behind(7, count))]).bytes(), usize::MAX).is_ok());
+        last = document.admit(&at_once(3000 + count, 1).bytes(), usize::MAX);
+        if last.is_err() {
+            break;
+        }
+    }
+    assert_eq!(last, Err(Refused::Crowded));
+    assert_eq!(document.clients[&7].next, MAX_SIBLINGS);
+    // Elsewhere there is room.
+    assert!(document.admit(&made(9, 0, &[value(At { key: Some("other"), ..root("m") })]).bytes(), usize::MAX).is_ok());
+}
+
+#[test]
+fn a_long_document_by_one_person_is_never_crowded() {
+    // At its front, where all have the same origin, and each key of a map.
+    let front: Vec<_> =
+        (0..10_000).map(|clock| value(if clock == 0 { root("a") } else { before(7, clock - 1) })).collect();
+    assert!(Document::default().admit(&made(7, 0, &front).bytes(), usize::MAX).is_ok());
+    let keys: Vec<String> = (0..10_000).map(|key| key.to_string()).collect();
+    let entries: Vec<_> = keys.iter().map(|key| value(At { key: Some(key), ..root("m") })).collect();
+    let mut document = Document::default();
+    for (clock, entry) in (0..).zip(entries) {
+        assert!(document.admit(&made(7, clock, &[entry]).bytes(), usize::MAX).is_ok());
+    }
+}
