@@ -110,8 +110,9 @@ pub struct Args {
     /// Open WebSockets at most; further ones are answered with 503.
     #[arg(long, env = "EDITORCLUSTER_MAX_CONNECTIONS", default_value_t = 50_000, value_name = "N")]
     pub max_connections: usize,
-    /// Bytes of memory from which on new WebSockets are answered with 503; the ones inside stay. Default: 85 % of the
-    /// container's limit, or none.
+    /// Limits the process's memory, in bytes. From here on new WebSockets are answered with 503, from 6 % more on sessions
+    /// may send a tenth of their usual rate, and from 12 % more on those that hold most are closed (1013). Default: 85 %
+    /// of the container's limit; without one there is no limit.
     #[arg(long, env = "EDITORCLUSTER_MAX_MEMORY_BYTES", value_name = "BYTES")]
     pub max_memory_bytes: Option<u64>,
     /// Connections that have not sent their request at most; for a further one, the oldest of the address that has most

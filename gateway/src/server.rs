@@ -102,6 +102,7 @@ pub async fn run(config: Config) -> Result<Running> {
                 max_messages_per_second: config.max_messages_per_second,
                 patience: config.patience,
                 metrics: metrics.clone(),
+                memory: memory.clone(),
             };
             let shards = Arc::new(Shards::start(config.shards, setup).await?);
             tasks.spawn(orphans::run(shards.clone(), config.sweep_every, config.limits.checkpoint_after));

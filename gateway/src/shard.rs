@@ -10,6 +10,7 @@
 //! - `wakes`: the rooms' timers
 //! - `session`: one socket's task, and what it may ask; `outbox`: what waits to be written to it; `inbound`: what its frames mean
 //! - `sweep`, `vitals`: pings, and the end of connections that are dead or stuck
+//! - `shed`: the end of connections that hold most of the memory
 //! - `closing`: a shard's part of the drain
 //! - `orphans`: the log protocol's sweep, one for all shards
 //! - `edits`: edits that come from this process itself
@@ -29,6 +30,7 @@ pub use self::vitals::Patience;
 use crate::bus::redis::{RedisBus, RedisSource};
 use crate::bus::sqlite::SqliteLog;
 use crate::bus::{Bus, Events};
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::room::Limits;
 use crate::store::Store;
@@ -41,6 +43,7 @@ pub mod orphans;
 mod outbox;
 mod rooms;
 mod session;
+mod shed;
 mod state;
 mod stream;
 mod sweep;
@@ -75,6 +78,7 @@ pub struct Setup {
     pub max_messages_per_second: f64,
     pub patience: Patience,
     pub metrics: Arc<Metrics>,
+    pub memory: Arc<Memory>,
 }
 
 /// What the rest of the process may ask of a shard.

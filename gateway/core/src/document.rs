@@ -253,6 +253,7 @@ impl Document {
                     self.dirty.push((section.client, run));
                 }
             }
+            self.dirty.extend(section.collectable.iter().map(|range| (section.client, range)));
             client.index.extend(section.index);
             if !section.deleted.is_empty() {
                 client.deleted.add_all(&section.deleted);

@@ -30,6 +30,15 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Bytes of document that the room keeps.
+    pub(super) fn bytes(&self) -> usize {
+        self.room.bytes()
+    }
+
+    pub(super) fn sessions(&self) -> Vec<SessionId> {
+        self.sessions.iter().copied().collect()
+    }
+
     /// Whether the room still wants to be called back at `at`; if so, it does no longer.
     pub(super) fn take_wake(&mut self, at: Now) -> bool {
         let wanted = self.wake == Some(at);

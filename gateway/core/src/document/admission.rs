@@ -47,6 +47,8 @@ pub(super) struct Section<'a> {
     pub(super) index: Index,
     /// Clocks of structs that have no content, and so were deleted.
     pub(super) deleted: Ranges,
+    /// Those of them that are items in no type.
+    pub(super) collectable: Ranges,
 }
 
 /// The structs of a section that the document lacks. They follow each other.
@@ -169,7 +171,9 @@ impl<'a> Planning<'a, '_> {
                 Entry::Vacant(place) => place.insert(number),
             };
             let known = self.clients.get(&client).map_or(0, |found| found.next);
-            self.all_is_news &= left > 0 && clock == known;
+            // Yjs' `mergeUpdates` loses structs of an update whose clients are not in descending order.
+            let is_sorted = self.sections.last().is_none_or(|last| last.client > client);
+            self.all_is_news &= left > 0 && clock == known && is_sorted;
             self.sections.push(Section {
                 client,
                 known,
@@ -183,6 +187,7 @@ impl<'a> Planning<'a, '_> {
                 news: None,
                 index: Index::default(),
                 deleted: Ranges::default(),
+                collectable: Ranges::default(),
             });
             self.advance(number)?;
             let section = &self.sections[number];
@@ -271,7 +276,13 @@ impl<'a> Planning<'a, '_> {
 
     /// Notes a struct as news, of which the clocks are not known yet. `behind`: bytes from its end to the update's end.
     fn take(&mut self, number: usize, clocks: Range<u32>, found: &Struct<'_>, behind: usize) -> Result<(), Refused> {
-        let parent = self.parent_of(found);
+        let section = &self.sections[number];
+        let parent = if clocks.start > section.clock {
+            // What is new is behind the part that is known, and so where that is.
+            self.parent_at(Id { client: section.client, clock: clocks.start - 1 })
+        } else {
+            self.parent_of(found)
+        };
         let is_type = found.kind() == TYPE && parent != Handle::GONE;
         if is_type && self.source == Source::Client && self.types.depth(parent) >= MAX_NESTING {
             return Err(Refused::Nesting);
@@ -281,6 +292,9 @@ impl<'a> Planning<'a, '_> {
         section.index.note(clocks.start, parent);
         if is_type {
             section.index.note_type(clocks.start, self.types.add(parent));
+        }
+        if found.kind() == DELETED && parent == Handle::GONE {
+            section.collectable.append(clocks.clone());
         }
         if matches!(found.kind(), GC | DELETED) {
             section.deleted.append(clocks);

@@ -179,8 +179,9 @@ pub(super) fn write_deletions<'a>(out: &mut Vec<u8>, clients: impl Iterator<Item
 /// What an update brings, as an update without the rest.
 pub(super) fn news(plan: &Plan<'_>, update: &Bytes) -> Result<Bytes, Refused> {
     let mut out = Vec::new();
-    let sections: Vec<_> =
+    let mut sections: Vec<_> =
         plan.sections.iter().filter(|section| section.news.is_some()).zip(plan.news(update)).collect();
+    sections.sort_unstable_by_key(|(section, _)| std::cmp::Reverse(section.client));
     write_var_uint(&mut out, sections.len() as u64);
     for (section, (client, chunk)) in sections {
         write_section(&mut out, chunk.structs.into(), client, section.known);

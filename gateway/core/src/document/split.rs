@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::encode::write_section;
 use super::refused::Refused;
 use super::structs::{Struct, clock};
-use crate::lib0::Reader;
+use crate::lib0::{Reader, write_var_uint};
 
 /// An update in pieces, which are parts of the long one as far as they can be.
 pub type Pieces = Vec<Bytes>;
@@ -146,8 +146,10 @@ impl<'a> Splitting<'a> {
     fn part(&mut self) -> Pieces {
         let mut pieces = Vec::new();
         let mut head = Vec::new();
-        crate::lib0::write_var_uint(&mut head, self.runs.len() as u64);
-        for run in std::mem::take(&mut self.runs) {
+        write_var_uint(&mut head, self.runs.len() as u64);
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.sort_unstable_by_key(|run| Reverse(self.sections[run.section].client));
+        for run in runs {
             write_section(&mut head, run.structs, self.sections[run.section].client, run.clock);
             pieces.push(std::mem::take(&mut head).into());
             pieces.push(self.update.slice(run.from..run.to));

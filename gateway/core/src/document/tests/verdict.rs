@@ -73,6 +73,15 @@ fn only_news_are_told_and_nothing_twice() {
 }
 
 #[test]
+fn the_clients_of_news_are_in_descending_order() {
+    let (low, high) = (made(7, 0, &[text(root("t"), "a")]), made(9, 0, &[text(behind(7, 0), "b")]));
+    let both = Made { clients: [low.clients.clone(), high.clients.clone()].concat(), deletions: Vec::new() };
+    let sorted = Made { clients: [high.clients, low.clients].concat(), deletions: Vec::new() };
+    assert_eq!(verdict(&both).unwrap().news, Some(sorted.bytes()));
+    assert_eq!(verdict(&sorted).unwrap().news, Some(sorted.bytes()));
+}
+
+#[test]
 fn what_refers_to_something_unknown_waits_and_the_rest_is_taken() {
     let waits = |client, clock| Some(Id { client, clock });
     for (what, update, missing) in [
@@ -173,6 +182,11 @@ fn deleted_content_goes_and_neighbours_join() {
             made(7, 0, &[text(root("t"), "a😀b")]).deletes(7, &[(1, 1)]),
             made(7, 0, &[text(root("t"), "a"), deleted(behind(7, 0), 1), text(behind(7, 1), "\u{fffd}b")])
                 .deletes(7, &[(1, 1)]),
+        ),
+        (
+            "an item that was deleted before, behind one that is gone",
+            made(7, 0, &[gc(1), deleted(behind(7, 0), 2), text(root("t"), "x")]),
+            made(7, 0, &[gc(3), text(root("t"), "x")]).deletes(7, &[(0, 3)]),
         ),
         (
             "a type with what is in it, and in that",
