@@ -11,7 +11,7 @@ use crate::bus::{BusError, Result};
 use crate::room::log::{Entry, Epoch, Head, Position, Tenure};
 use crate::store::checksum::Checksum;
 use crate::store::row::{epoch_from_column, epoch_to_column};
-use crate::store::sqlite::is_damage;
+use crate::store::sqlite::SqliteError as _;
 
 /// Entries of one statement.
 pub(super) const ROWS: usize = 16;
@@ -31,7 +31,7 @@ pub(super) struct Table {
 
 impl From<sqlx::Error> for BusError {
     fn from(error: sqlx::Error) -> Self {
-        if is_damage(&error) { Self::Corrupt(error.to_string()) } else { unavailable(error) }
+        if error.is_damage() { Self::Corrupt(error.to_string()) } else { unavailable(error) }
     }
 }
 
