@@ -8,7 +8,7 @@ use sqlx::sqlite::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
 
 use self::checkpoint::Checkpoint;
-pub(crate) use self::connection::open_pool;
+pub(crate) use self::connection::{connect, open_pool};
 pub(crate) use self::damage::SqliteError;
 use self::damage::unavailable;
 use self::health::Health;
