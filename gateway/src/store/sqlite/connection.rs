@@ -1,6 +1,6 @@
 //! The connections to the file. The pool's are for what comes now and then. sqlx runs each statement on a thread of its
-//! own, and the two changes of thread cost as much as a commit; so the two threads that write all the time, this store's
-//! and the log's, call SQLite themselves.
+//! own, and the way there and back costs more than a short statement; so the two threads that write all the time, this
+//! store's and the log's, call SQLite themselves.
 
 use std::path::Path;
 use std::time::Duration;
