@@ -13,7 +13,7 @@ pub mod postgres;
 pub(crate) mod row;
 pub mod sqlite;
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),
