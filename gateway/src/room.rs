@@ -223,10 +223,7 @@ impl Room {
         let admitted = self.replica.admit(&update);
         let Admitted { news, waits } = match admitted {
             Ok(admitted) => admitted,
-            Err(Refused::DocumentTooLarge) => {
-                return self.close(now, session, CloseReason::DocumentTooLarge, effects);
-            }
-            Err(refused) => return self.close(now, session, CloseReason::Refused(refused), effects),
+            Err(refused) => return self.refuse(now, session, refused, effects),
         };
         if let Some(news) = &news {
             self.tell(Some(session), news.clone(), effects);
@@ -242,18 +239,30 @@ impl Room {
             self.replica.acknowledge_later(session, update, news.is_some());
         }
         if news.is_some() {
-            self.retry_held(effects);
+            self.retry_held(now, effects);
         }
     }
 
+    fn refuse(&mut self, now: Now, session: SessionId, refused: Refused, effects: &mut Vec<Effect>) {
+        self.held.leave(session);
+        let reason = match refused {
+            Refused::DocumentTooLarge => CloseReason::DocumentTooLarge,
+            refused => CloseReason::Refused(refused),
+        };
+        self.close(now, session, reason, effects);
+    }
+
     /// Looks again at updates that were held, after the document has grown.
-    fn retry_held(&mut self, effects: &mut Vec<Effect>) {
+    fn retry_held(&mut self, now: Now, effects: &mut Vec<Effect>) {
         while let Some(index) = self.held.due(&self.replica.document) {
             let (session, update) = self.held.at(index);
-            // What was refused was refused when it came.
-            let Ok(Admitted { news, waits }) = self.replica.admit(&update) else {
-                self.held.settle(index, None);
-                continue;
+            let Admitted { news, waits } = match self.replica.admit(&update) {
+                Ok(admitted) => admitted,
+                // What is behind that for which it waited is judged only now.
+                Err(refused) => {
+                    self.refuse(now, session, refused, effects);
+                    continue;
+                }
             };
             if let Some(news) = news {
                 self.tell(Some(session), news.clone(), effects);
@@ -346,7 +355,7 @@ impl Room {
             self.tell(None, update, effects);
         }
         if grew || self.held.has_settled() {
-            self.retry_held(effects);
+            self.retry_held(now, effects);
             self.replica.advance(now, alone, effects);
         }
         for (session, update) in std::mem::take(&mut self.replica.acknowledged) {

@@ -209,7 +209,9 @@ impl Document {
                     self.size += append(client, section.client, clock, &found)?;
                 }
             }
-            // Items in a type that is gone are deleted, whether or not anybody says so.
+            // Items in a type that is gone are deleted, whether or not anybody says so: also if it was gone before, since
+            // whoever had it until then takes them for deleted.
+            self.dirty.extend(section.orphans.iter().map(|range| (section.client, range)));
             for (run, parent) in section.index.runs(section.next) {
                 if parent != index::Handle::GONE && self.types.is_gone(parent) {
                     self.dirty.push((section.client, run));

@@ -74,6 +74,23 @@ fn what_a_session_sent_behind_its_bad_message_is_ignored_also_if_all_came_early(
 }
 
 #[test]
+fn what_is_refused_after_it_was_held_is_not_acknowledged() {
+    let mut room = room();
+    input(&mut room, Input::Join { session: GONE });
+    input(&mut room, Input::Join { session: HERE });
+    load(&mut room);
+    // Behind what the room does not have, and with a struct of the length 0 at its end.
+    let bad = Bytes::from_static(&[1, 2, 7, 1, 0x84, 7, 0, 1, b'y', 4, 1, 1, b't', 0, 0]);
+    let effects = send(&mut room, GONE, Message::Update(bad));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Close { .. })), "{effects:?}");
+    let effects = send(&mut room, HERE, Message::Update(Bytes::from_static(EDIT)));
+    let reason = CloseReason::Refused(Refused::EmptyStruct);
+    let closed = |effect: &Effect| matches!(effect, Effect::Close { session: GONE, reason: why } if *why == reason);
+    assert!(effects.iter().any(closed), "{effects:?}");
+    assert!(!room.held.holds(GONE) && !room.held.has_settled());
+}
+
+#[test]
 fn early_messages_without_a_body_fill_the_backlog_too() {
     let mut room = room();
     input(&mut room, Input::Join { session: HERE });

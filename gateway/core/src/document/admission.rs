@@ -46,6 +46,8 @@ pub(super) struct Section<'a> {
     pub(super) index: Index,
     /// Clocks of structs that have no content, and so were deleted.
     pub(super) deleted: Ranges,
+    /// Clocks of items that have a content and are in no type.
+    pub(super) orphans: Ranges,
 }
 
 /// The structs of a section that the document lacks. They follow each other.
@@ -165,6 +167,7 @@ impl<'a> Planning<'a, '_> {
                 news: None,
                 index: Index::default(),
                 deleted: Ranges::default(),
+                orphans: Ranges::default(),
             });
             self.advance(number)?;
             let section = &self.sections[number];
@@ -266,6 +269,8 @@ impl<'a> Planning<'a, '_> {
         }
         if matches!(found.kind(), GC | DELETED) {
             section.deleted.append(clocks);
+        } else if parent == Handle::GONE {
+            section.orphans.append(clocks);
         }
         let remaining = section.cursor.remaining();
         let news = section.news.get_or_insert_with(|| News { marks: Vec::new(), structs: 0, remaining });
