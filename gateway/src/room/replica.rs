@@ -148,7 +148,7 @@ impl Replica {
     pub(super) fn admit(&mut self, update: &Bytes) -> Result<Admitted, Refused> {
         if !self.keeps(Rule::VerdictFirst) {
             self.document.take(update)?;
-            return Ok(Admitted { news: Some(update.clone()), waits: None });
+            return Ok(Admitted { news: Some(update.clone()), ..Admitted::default() });
         }
         self.document.admit(update, self.limits.document_bytes)
     }

@@ -90,6 +90,25 @@ fn what_is_refused_after_it_was_held_is_not_acknowledged() {
     assert!(!room.held.holds(GONE) && !room.held.has_settled());
 }
 
+/// Another gateway was cut off and wrote the database; what follows came by the log, and now the beginning from its author.
+#[test]
+fn what_an_update_releases_is_told_to_its_author() {
+    let mut room = room();
+    input(&mut room, Input::Join { session: HERE });
+    let (epoch, tenure) = (Epoch::new(1, 1), Tenure("one".to_owned()));
+    let next = Bytes::from_static(&[1, 1, 8, 0, 0x84, 7, 0, 1, b'y', 0]);
+    let first = Entry { position: Position { epoch, n: 0 }, update: next.clone() };
+    let head = Some(Head { epoch, tenure: tenure.clone() });
+    let reply = ReadReply { last: Some(first.position), entries: vec![first], head, tenure };
+    input(&mut room, Input::Subscribed { call: 1, result: Ok(1) });
+    input(&mut room, Input::Read { call: 2, result: Ok(reply) });
+    input(&mut room, Input::Loaded { call: 3, result: Ok(None) });
+    send(&mut room, HERE, Message::SyncStep1(Bytes::from_static(EMPTY_VECTOR)));
+    let effects = send(&mut room, HERE, Message::SyncStep2(Bytes::from_static(EDIT)));
+    let told = |effect: &Effect| matches!(effect, Effect::Tell { as_step2, update, .. } if as_step2.contains(&HERE) && *update == next);
+    assert!(effects.iter().any(told), "{effects:?}");
+}
+
 #[test]
 fn early_messages_without_a_body_fill_the_backlog_too() {
     let mut room = room();

@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use bytes::Bytes;
+use editorcluster_core::document::Admitted;
 use gateway::room::log::{Entry, Position, Row};
 use gateway::room::{Durability, Now};
-use editorcluster_core::document::Admitted;
 
 use crate::faults::Fault;
 use crate::reader::{Contents, document_of, text_of};

@@ -62,8 +62,7 @@ impl World {
 
     /// Whose session that is, if it is a stranger's.
     pub(super) fn stranger_of(&self, session: SessionId) -> Option<usize> {
-        let is_theirs =
-            |stranger: &Stranger| stranger.link.as_ref().is_some_and(|link| link.session == session);
+        let is_theirs = |stranger: &Stranger| stranger.link.as_ref().is_some_and(|link| link.session == session);
         self.strangers.iter().position(is_theirs)
     }
 
