@@ -115,21 +115,26 @@ pub(crate) fn collected(length: u64) -> Vec<u8> {
     out
 }
 
+fn skip_id(reader: &mut Reader<'_>) -> Option<()> {
+    reader.var_uint().ok()?;
+    reader.var_uint().ok()?;
+    Some(())
+}
+
 /// The first `length` characters of what an update inserts, if it is one text and nothing else.
 pub(crate) fn beginning(update: &Bytes, length: usize) -> Option<Bytes> {
     let mut reader = Reader::new(update);
     if (reader.var_uint().ok()?, reader.var_uint().ok()?) != (1, 1) {
         return None;
     }
-    // Client and clock.
-    (reader.var_uint().ok()?, reader.var_uint().ok()?);
+    skip_id(&mut reader)?;
     let info = reader.byte().ok()?;
     if info & 0b0011_1111 != STRING {
         return None;
     }
     for bit in [HAS_ORIGIN, HAS_RIGHT_ORIGIN] {
         if info & bit != 0 {
-            (reader.var_uint().ok()?, reader.var_uint().ok()?);
+            skip_id(&mut reader)?;
         }
     }
     if info & (HAS_ORIGIN | HAS_RIGHT_ORIGIN) == 0 {

@@ -85,7 +85,7 @@ pub(crate) fn for_yrs(update: &Bytes) -> Update {
     let mut bytes = yrs::diff_updates_v1(update, &everything.encode_v1()).unwrap();
     // yrs writes the deletions last.
     bytes.truncate(bytes.len() - deletions.encode_v1().len());
-    let everything = IdSet::from_iter(unread.into_iter().map(|client| (client, [0..u32::MAX])));
+    let everything = IdSet::from_iter(unread.into_iter().map(|client| (client, std::iter::once(0..u32::MAX))));
     bytes.extend(deletions.diff(&everything).encode_v1());
     Update::decode_v1(&bytes).unwrap()
 }
