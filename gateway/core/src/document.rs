@@ -59,6 +59,8 @@ const SHARED_FROM: usize = 4096;
 pub struct Admitted {
     /// What the document lacked, as an update; it was taken in.
     pub news: Option<Bytes>,
+    /// Of the news, what had waited in the document for the rest. Whoever sent the update may lack it.
+    pub released: Option<Bytes>,
     /// Something else in the update refers to what the document does not have; this is one of the things it lacks.
     pub waits: Option<Id>,
 }
@@ -146,7 +148,7 @@ impl Document {
             self.pending.push(encode::remainder(&plan));
         }
         if !plan.brings_news() {
-            return Ok(Admitted { news: None, waits });
+            return Ok(Admitted { waits, ..Admitted::default() });
         }
         let mut news = if plan.all_is_news { update.clone() } else { encode::news(&plan, update)? };
         if self.bytes().saturating_add(news.len()) > most {
@@ -162,13 +164,16 @@ impl Document {
             return Err(Refused::Crowded);
         }
         self.commit(plan, update, source)?;
+        let mut released = None;
         if !self.pending.is_empty() {
             let more = self.retry_pending()?;
             if !more.is_empty() {
-                news = merge(std::iter::once(&news).chain(&more).map(|update| &update[..]))?;
+                let more = merge(more.iter().map(|update| &update[..]))?;
+                news = merge([&news[..], &more[..]])?;
+                released = Some(more);
             }
         }
-        Ok(Admitted { news: Some(news), waits })
+        Ok(Admitted { news: Some(news), released, waits })
     }
 
     /// Takes in of what waited whatever does no longer. Returns what that brought.
@@ -247,13 +252,14 @@ impl Document {
                     self.size += append(client, section.client, clock, &found)?;
                 }
             }
-            // Items in a type that is gone are deleted, whether or not anybody says so.
+            // Items in a type that is gone are deleted, whether or not anybody says so: also if it was gone before, since
+            // whoever had it until then takes them for deleted.
+            self.dirty.extend(section.orphans.iter().map(|range| (section.client, range)));
             for (run, parent) in section.index.runs(section.next) {
                 if parent != index::Handle::GONE && self.types.is_gone(parent) {
                     self.dirty.push((section.client, run));
                 }
             }
-            self.dirty.extend(section.collectable.iter().map(|range| (section.client, range)));
             client.index.extend(section.index);
             if !section.deleted.is_empty() {
                 client.deleted.add_all(&section.deleted);

@@ -74,6 +74,42 @@ fn what_a_session_sent_behind_its_bad_message_is_ignored_also_if_all_came_early(
 }
 
 #[test]
+fn what_is_refused_after_it_was_held_is_not_acknowledged() {
+    let mut room = room();
+    input(&mut room, Input::Join { session: GONE });
+    input(&mut room, Input::Join { session: HERE });
+    load(&mut room);
+    // Behind what the room does not have, and with a struct of the length 0 at its end.
+    let bad = Bytes::from_static(&[1, 2, 7, 1, 0x84, 7, 0, 1, b'y', 4, 1, 1, b't', 0, 0]);
+    let effects = send(&mut room, GONE, Message::Update(bad));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Close { .. })), "{effects:?}");
+    let effects = send(&mut room, HERE, Message::Update(Bytes::from_static(EDIT)));
+    let reason = CloseReason::Refused(Refused::EmptyStruct);
+    let closed = |effect: &Effect| matches!(effect, Effect::Close { session: GONE, reason: why } if *why == reason);
+    assert!(effects.iter().any(closed), "{effects:?}");
+    assert!(!room.held.holds(GONE) && !room.held.has_settled());
+}
+
+/// Another gateway was cut off and wrote the database; what follows came by the log, and now the beginning from its author.
+#[test]
+fn what_an_update_releases_is_told_to_its_author() {
+    let mut room = room();
+    input(&mut room, Input::Join { session: HERE });
+    let (epoch, tenure) = (Epoch::new(1, 1), Tenure("one".to_owned()));
+    let next = Bytes::from_static(&[1, 1, 8, 0, 0x84, 7, 0, 1, b'y', 0]);
+    let first = Entry { position: Position { epoch, n: 0 }, update: next.clone() };
+    let head = Some(Head { epoch, tenure: tenure.clone() });
+    let reply = ReadReply { last: Some(first.position), entries: vec![first], head, tenure };
+    input(&mut room, Input::Subscribed { call: 1, result: Ok(1) });
+    input(&mut room, Input::Read { call: 2, result: Ok(reply) });
+    input(&mut room, Input::Loaded { call: 3, result: Ok(None) });
+    send(&mut room, HERE, Message::SyncStep1(Bytes::from_static(EMPTY_VECTOR)));
+    let effects = send(&mut room, HERE, Message::SyncStep2(Bytes::from_static(EDIT)));
+    let told = |effect: &Effect| matches!(effect, Effect::Tell { as_step2, update, .. } if as_step2.contains(&HERE) && *update == next);
+    assert!(effects.iter().any(told), "{effects:?}");
+}
+
+#[test]
 fn early_messages_without_a_body_fill_the_backlog_too() {
     let mut room = room();
     input(&mut room, Input::Join { session: HERE });

@@ -47,8 +47,8 @@ pub(super) struct Section<'a> {
     pub(super) index: Index,
     /// Clocks of structs that have no content, and so were deleted.
     pub(super) deleted: Ranges,
-    /// Those of them that are items in no type.
-    pub(super) collectable: Ranges,
+    /// Clocks of items in no type, of which Yjs makes GC structs.
+    pub(super) orphans: Ranges,
 }
 
 /// The structs of a section that the document lacks. They follow each other.
@@ -187,7 +187,7 @@ impl<'a> Planning<'a, '_> {
                 news: None,
                 index: Index::default(),
                 deleted: Ranges::default(),
-                collectable: Ranges::default(),
+                orphans: Ranges::default(),
             });
             self.advance(number)?;
             let section = &self.sections[number];
@@ -293,8 +293,8 @@ impl<'a> Planning<'a, '_> {
         if is_type {
             section.index.note_type(clocks.start, self.types.add(parent));
         }
-        if found.kind() == DELETED && parent == Handle::GONE {
-            section.collectable.append(clocks.clone());
+        if found.kind() != GC && parent == Handle::GONE {
+            section.orphans.append(clocks.clone());
         }
         if matches!(found.kind(), GC | DELETED) {
             section.deleted.append(clocks);

@@ -70,3 +70,32 @@ impl Document {
         contents
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const TYPE: Bytes = Bytes::from_static(&[1, 1, 7, 0, 7, 1, 1, b'h', 0, 0]);
+    const ITS_DELETION: Bytes = Bytes::from_static(&[0, 1, 7, 1, 0, 1]);
+    const ITEM_IN_IT: Bytes = Bytes::from_static(&[1, 1, 8, 0, 4, 0, 7, 0, 1, b'x', 0]);
+
+    #[test]
+    fn an_item_in_a_type_that_was_collected_is_deleted_too() {
+        let (mut had, mut reads) = (Document::default(), Document::default());
+        for update in [&TYPE, &ITEM_IN_IT, &ITS_DELETION] {
+            had.take(update).expect("it is an update");
+        }
+        for update in [&TYPE, &ITS_DELETION] {
+            reads.take(update).expect("it is an update");
+        }
+        let row = reads.encode_state().expect("it is a document");
+        let mut cold = Document::default();
+        for document in [&mut reads, &mut cold] {
+            document.load(&row).expect("it is an update");
+            document.take(&ITEM_IN_IT).expect("it is an update");
+            assert_eq!(document.encode_state(), had.encode_state());
+        }
+    }
+}

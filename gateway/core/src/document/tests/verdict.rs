@@ -62,11 +62,14 @@ fn only_news_are_told_and_nothing_twice() {
     assert_eq!(verdict(&Made::default()), Ok(Admitted::default()));
     let longer = made(1, 0, &[text(root("t"), "honest"), array(root("a")), value(behind(1, 6))]);
     let news = made(1, 7, &[value(behind(1, 6))]).bytes();
-    assert_eq!(verdict(&longer), Ok(Admitted { news: Some(news), waits: None }));
+    assert_eq!(verdict(&longer), Ok(Admitted { news: Some(news), waits: None, ..Admitted::default() }));
     // A struct of which a part is known has the element before that as its origin.
     let mut known = document(&[made(1, 0, &[text(root("t"), "hon")])]);
     let news = made(1, 3, &[text(behind(1, 2), "est"), array(root("a"))]).bytes();
-    assert_eq!(known.admit(&update.bytes(), usize::MAX), Ok(Admitted { news: Some(news), waits: None }));
+    assert_eq!(
+        known.admit(&update.bytes(), usize::MAX),
+        Ok(Admitted { news: Some(news), waits: None, ..Admitted::default() })
+    );
     let deletion = Made::default().deletes(1, &[(1, 2)]).bytes();
     assert_eq!(known.admit(&deletion, usize::MAX).unwrap().news, Some(deletion.clone()));
     assert_eq!(known.admit(&deletion, usize::MAX), Ok(Admitted::default()));
@@ -98,11 +101,11 @@ fn what_refers_to_something_unknown_waits_and_the_rest_is_taken() {
             waits(9, 0),
         ),
     ] {
-        assert_eq!(verdict(&update), Ok(Admitted { news: None, waits: missing }), "{what}");
+        assert_eq!(verdict(&update), Ok(Admitted { waits: missing, ..Admitted::default() }), "{what}");
     }
     let mixed = made(7, 0, &[text(root("t"), "x"), text(behind(9, 0), "y")]);
     let news = made(7, 0, &[text(root("t"), "x")]).bytes();
-    assert_eq!(verdict(&mixed), Ok(Admitted { news: Some(news), waits: waits(9, 0) }));
+    assert_eq!(verdict(&mixed), Ok(Admitted { news: Some(news), waits: waits(9, 0), ..Admitted::default() }));
 }
 
 #[test]
