@@ -30,6 +30,7 @@ use crate::bus::redis::{RedisBus, RedisSource};
 use crate::bus::sqlite::SqliteLog;
 use crate::bus::{Bus, Events};
 use crate::metrics::Metrics;
+use crate::pattern::Pattern;
 use crate::room::Limits;
 use crate::store::Store;
 
@@ -69,6 +70,8 @@ pub struct Setup {
     pub log: Log,
     pub store: Arc<dyn Store>,
     pub limits: Limits,
+    /// The documents of which deleted content is kept.
+    pub keep_deleted: Vec<Pattern>,
     pub max_message_bytes: usize,
     /// Of one session.
     pub max_messages_per_second: f64,
