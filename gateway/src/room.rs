@@ -24,7 +24,7 @@ use self::members::{Audience, Members};
 use self::replica::Replica;
 pub use self::rule::Rule;
 use crate::protocol::yjs::{Message, decode_awareness, encode_awareness};
-use editorcluster_core::document::{Admitted, Refused};
+use editorcluster_core::document::{Admitted, Document, Refused};
 
 pub mod awareness;
 mod held;
@@ -82,6 +82,13 @@ impl Room {
             tell_at: None,
             quiet_until: None,
         }
+    }
+
+    /// The same for a document whose deleted content is kept. All gateways must agree on that: what one collects is gone.
+    #[must_use]
+    pub fn keeping_deleted(mut self) -> Self {
+        self.replica.document = Document::keeping_deleted();
+        self
     }
 
     /// The sessions that are in the room.

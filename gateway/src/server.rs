@@ -98,6 +98,7 @@ pub async fn run(config: Config) -> Result<Running> {
                 log,
                 store: archive.clone(),
                 limits: config.limits.clone(),
+                keep_deleted: config.keep_deleted.clone(),
                 max_message_bytes: config.max_message_bytes,
                 max_messages_per_second: config.max_messages_per_second,
                 patience: config.patience,

@@ -32,6 +32,7 @@ use crate::bus::sqlite::SqliteLog;
 use crate::bus::{Bus, Events};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::pattern::Pattern;
 use crate::room::Limits;
 use crate::store::Store;
 
@@ -73,6 +74,8 @@ pub struct Setup {
     pub log: Log,
     pub store: Arc<dyn Store>,
     pub limits: Limits,
+    /// The documents of which deleted content is kept.
+    pub keep_deleted: Vec<Pattern>,
     pub max_message_bytes: usize,
     /// Of one session.
     pub max_messages_per_second: f64,

@@ -44,7 +44,9 @@ pub async fn whole(
     }
     let row = row.map(|row| row.state);
     let work = move || {
-        let mut document = Document::default();
+        // What is kept of deleted content is a part of an export and of a version. In a document that keeps none the
+        // row has none, and what the log adds are a few seconds.
+        let mut document = Document::keeping_deleted();
         if let Some(row) = row {
             document.load(&row)?;
         }
@@ -92,7 +94,9 @@ pub async fn tell_rooms(bus: &dyn Bus, document: &str, update: Bytes) -> Result<
 
 /// A row's state with an update; None if that brings nothing.
 fn merged(state: Option<Bytes>, update: &Bytes) -> Result<Option<Bytes>, TransferError> {
-    let (is_new, mut document) = (state.is_none(), Document::default());
+    // Whether deleted content is kept is for the document's gateways to say, and an import may run anywhere. Where it is
+    // not, the next room that writes the row collects it.
+    let (is_new, mut document) = (state.is_none(), Document::keeping_deleted());
     if let Some(state) = state {
         document.load(&state)?;
     }

@@ -70,7 +70,8 @@ pub struct Document {
     clients: BTreeMap<u64, Client>,
     types: Types,
     siblings: Siblings,
-    /// Deleted content that is still there.
+    keeps_deleted: bool,
+    /// What was deleted since the last time that this was followed up.
     dirty: Vec<(u64, std::ops::Range<u32>)>,
     /// Bytes of structs.
     size: usize,
@@ -83,6 +84,12 @@ pub struct Document {
 }
 
 impl Document {
+    /// An empty document that keeps what is deleted, as Yjs does with `gc: false`: snapshots are made of it. Such a
+    /// document only grows. In all else it is like any other.
+    pub fn keeping_deleted() -> Self {
+        Self { keeps_deleted: true, ..Self::default() }
+    }
+
     /// Takes in what an update brings, if all of it may come from a client. What waits for something unknown is not
     /// kept: whoever sent it sends it again, together with what it waits for.
     ///
@@ -108,10 +115,21 @@ impl Document {
     pub fn load(&mut self, row: &Bytes) -> Result<Admitted, Refused> {
         let fresh = self.clients.is_empty() && self.pending.is_empty();
         let admitted = self.take(row)?;
-        if fresh && admitted.waits.is_none() && self.dirty.is_empty() {
+        if fresh && admitted.waits.is_none() && self.is_followed_up()? {
             self.encoded = Some(row.clone());
         }
         Ok(admitted)
+    }
+
+    /// Whether the deletions change nothing about what was taken in.
+    fn is_followed_up(&mut self) -> Result<bool, Refused> {
+        if !self.keeps_deleted {
+            return Ok(self.dirty.is_empty());
+        }
+        // Their content stays, but they may mean others that nobody has told.
+        self.deletions();
+        self.collect()?;
+        Ok(self.deletions.is_some())
     }
 
     /// About the size of the encoded document, in bytes.

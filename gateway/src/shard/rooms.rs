@@ -77,8 +77,10 @@ impl Shared {
     }
 
     fn open(&self, state: &mut State, document: &Rc<str>) {
+        let room = Room::new(self.setup.limits.clone(), rand::random());
+        let keeps_deleted = self.setup.keep_deleted.iter().any(|pattern| pattern.matches(document));
         let slot = Slot {
-            room: Room::new(self.setup.limits.clone(), rand::random()),
+            room: if keeps_deleted { room.keeping_deleted() } else { room },
             incarnation: state.next_id(),
             sessions: HashSet::new(),
             paused: false,

@@ -1,4 +1,4 @@
-//! What was deleted loses its content, as Yjs' garbage collection does it.
+//! What was deleted loses its content, as Yjs' garbage collection does it, unless the document keeps that.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -9,8 +9,8 @@ use super::ranges::Ranges;
 use super::refused::Refused;
 
 impl Document {
-    /// Takes out the content of all that was deleted since the last time. It takes as long as what is in the blocks
-    /// that hold it, and once through the index if types were deleted.
+    /// Takes out the content of all that was deleted since the last time, and marks what is deleted together with it. It
+    /// takes as long as what is in the blocks that hold it, and once through the index if types were deleted.
     ///
     /// # Errors
     /// The document's own bytes are no structs.
@@ -36,10 +36,14 @@ impl Document {
         for (number, ranges) in dirty {
             let Some(client) = self.clients.get_mut(&number) else { continue };
             let ranges = Ranges::of(ranges);
-            let before = client.deleted.len();
-            client.deleted.add_all(&ranges);
-            if client.deleted.len() != before {
+            let mut news = Vec::new();
+            ranges.iter().for_each(|range| client.deleted.missing(range, &mut news));
+            if !news.is_empty() {
+                client.deleted.add_all(&ranges);
                 self.deletions = None;
+            }
+            if self.keeps_deleted {
+                continue;
             }
             let before = client.bytes();
             client.collect(number, &ranges, &self.types)?;

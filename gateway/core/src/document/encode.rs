@@ -114,7 +114,7 @@ impl Document {
         Ok(out.into())
     }
 
-    fn deletions(&mut self) -> Bytes {
+    pub(super) fn deletions(&mut self) -> Bytes {
         let clients = &self.clients;
         let encode = || {
             let mut out = Vec::new();
