@@ -31,25 +31,33 @@ pub(crate) fn document_of<'a>(updates: impl IntoIterator<Item = &'a Bytes>) -> D
     document
 }
 
+/// What an update deletes, but for structs of a client that is used twice. None if it brings structs.
+pub(crate) fn only_deletions(update: &Bytes) -> Option<BTreeMap<u64, Vec<Range<u64>>>> {
+    let mut reader = Reader::new(update);
+    let mut number = || reader.var_uint().expect("it was encoded");
+    if number() != 0 {
+        return None;
+    }
+    let mut found = BTreeMap::new();
+    for _ in 0..number() {
+        let client = number();
+        let ranges = (0..number()).map(|_| (number(), number())).map(|(from, length)| from..from + length);
+        let ranges: Vec<_> = ranges.collect();
+        if !is_twin(client) {
+            found.insert(client, ranges);
+        }
+    }
+    Some(found)
+}
+
 impl Contents {
     pub(crate) fn of(document: &mut Document) -> Self {
         // Then it has drawn all conclusions from what is deleted.
         document.encode_state().expect("it is a document");
         let vector = document.state_vector();
         let deletions = document.diff(&vector).expect("it is its own vector");
-        let mut reader = Reader::new(&deletions);
-        let mut number = || reader.var_uint().expect("it was encoded");
-        assert_eq!(number(), 0, "nobody lacks anything of oneself");
-        let mut found = BTreeMap::new();
-        for _ in 0..number() {
-            let client = number();
-            let ranges = (0..number()).map(|_| (number(), number())).map(|(from, length)| from..from + length);
-            let ranges: Vec<_> = ranges.collect();
-            if !is_twin(client) {
-                found.insert(client, ranges);
-            }
-        }
-        Self { clocks: clocks_of(&StateVector::decode_v1(&vector).expect("it was encoded")), deletions: found }
+        let deletions = only_deletions(&deletions).expect("nobody lacks anything of oneself");
+        Self { clocks: clocks_of(&StateVector::decode_v1(&vector).expect("it was encoded")), deletions }
     }
 
     /// How many structs of each client somebody has who uses yrs.
