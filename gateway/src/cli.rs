@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, ApiPort, Config, Target};
+use crate::pattern::Pattern;
 use crate::{backup, drain, quarantine, server};
 
 /// Threads of the runtime that accepts, serves HTTP and talks to the database. Sessions have the shards' threads.
@@ -115,8 +116,9 @@ pub struct Args {
     /// Open WebSockets at most; further ones are answered with 503.
     #[arg(long, env = "EDITORCLUSTER_MAX_CONNECTIONS", default_value_t = 50_000, value_name = "N")]
     pub max_connections: usize,
-    /// Bytes of memory from which on new WebSockets are answered with 503; the ones inside stay. Default: 85 % of the
-    /// container's limit, or none.
+    /// Limits the process's memory, in bytes. From here on new WebSockets are answered with 503, from 6 % more on sessions
+    /// may send a tenth of their usual rate, and from 12 % more on those that hold most are closed (1013). Default: 85 %
+    /// of the container's limit; without one there is no limit.
     #[arg(long, env = "EDITORCLUSTER_MAX_MEMORY_BYTES", value_name = "BYTES")]
     pub max_memory_bytes: Option<u64>,
     /// Connections that have not sent their request at most; for a further one, the oldest of the address that has most
@@ -143,6 +145,12 @@ pub struct Args {
     /// Bytes of one document at most; an edit that takes it further closes its socket (1009).
     #[arg(long, env = "EDITORCLUSTER_MAX_DOCUMENT_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
     pub max_document_bytes: usize,
+    /// The documents of which deleted content is kept, for clients with `gc: false` that make snapshots (Y.Snapshot):
+    /// a name, the beginning of names and *, or * alone for all. May be there more than once; in the variable each has
+    /// a line of its own. Default: none. The cost: what is deleted stays in the database and goes to everybody who opens
+    /// the document, so that it only grows, up to --max-document-bytes.
+    #[arg(long, env = "EDITORCLUSTER_KEEP_DELETED", value_delimiter = '\n', value_name = "PATTERN")]
+    pub keep_deleted: Vec<Pattern>,
     /// Where REST under /api/v1 is served. It knows no users: whoever reaches it reads, changes and deletes every
     /// document. So `public` is only for a port that something in front of it guards.
     #[arg(long, env = "EDITORCLUSTER_API", value_enum, default_value = "off")]

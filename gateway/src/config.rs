@@ -11,6 +11,7 @@ use crate::bus::redis::{RedisSource, RedisUrl};
 use crate::cli::{self, Args};
 use crate::history::policy::Policy;
 use crate::memory;
+use crate::pattern::Pattern;
 use crate::room::{Durability, Limits};
 use crate::shard::Patience;
 use crate::without;
@@ -64,6 +65,8 @@ pub struct Config {
     pub web_root: Option<PathBuf>,
     pub shards: usize,
     pub limits: Limits,
+    /// The documents of which deleted content is kept.
+    pub keep_deleted: Vec<Pattern>,
     pub sweep_every: Duration,
     pub max_connections: usize,
     /// None: no limit.
@@ -146,6 +149,7 @@ impl TryFrom<Args> for Config {
                 },
                 without: without::rule()?,
             },
+            keep_deleted: args.keep_deleted,
             sweep_every: args.sweep_every,
             max_connections: args.max_connections,
             max_memory_bytes: args.max_memory_bytes.or_else(memory::default_limit),

@@ -9,7 +9,7 @@
 //! - `api`: REST for versions, export, import and deletion; `backup`: the same for whole databases, as commands
 //! - `http`, `web`, `admin`: the two ports
 //! - `server`, `drain`: the gateway's start and its end
-//! - `cli`, `config`, `metrics`
+//! - `cli`, `config`, `metrics`; `pattern`: which documents a flag is about
 //! - `without`: what a scenario takes out of a debug build
 
 pub mod admin;
@@ -23,6 +23,7 @@ pub mod history;
 pub mod http;
 pub mod memory;
 pub mod metrics;
+pub mod pattern;
 pub mod protocol;
 pub mod quarantine;
 pub mod room;

@@ -1,12 +1,13 @@
 //! The process's memory: how much it may use, how much it uses, and whether it is short.
 //!
-//! While it is short, new sessions are refused and the ones inside stay. What is judged is what the system would kill
-//! the process for: its own resident pages, not what our own books say.
+//! While it is short, new sessions are refused and the ones inside stay. If they use still more, they are slowed down,
+//! and then those that hold most are closed. What is judged is what the system would kill the process for: its own
+//! resident pages, not what our own books say.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
@@ -19,22 +20,45 @@ const MEASURE_EVERY: Duration = Duration::from_millis(250);
 const DEFAULT_SHARE: f64 = 0.85;
 /// Short until this much of the limit is used, so that it does not change with every session.
 const ENOUGH_SHARE: f64 = 0.95;
+/// Of the limit: sessions are slowed down from here on.
+const SCARCE_SHARE: f64 = 1.06;
+/// Of the limit: sessions are closed from here on. By default that is 95 % of the container's limit.
+const SHED_SHARE: f64 = 1.12;
 
 /// Whether the process has memory for more sessions.
 #[derive(Debug)]
 pub struct Memory {
     limit: Option<u64>,
     short: AtomicBool,
+    /// Bytes that were used when it was last measured.
+    used: AtomicU64,
 }
 
 impl Memory {
     /// `limit`: bytes from which on the memory is short; None: never.
     pub fn new(limit: Option<u64>) -> Self {
-        Self { limit, short: AtomicBool::new(false) }
+        Self { limit, short: AtomicBool::new(false), used: AtomicU64::new(0) }
     }
 
     pub fn is_short(&self) -> bool {
         self.short.load(Ordering::Relaxed)
+    }
+
+    /// Whether the sessions inside should send less.
+    pub fn is_scarce(&self) -> bool {
+        self.is_beyond(SCARCE_SHARE)
+    }
+
+    /// Bytes that must become free, or the system is likely to end the process. 0: none.
+    pub fn excess(&self) -> u64 {
+        if !self.is_beyond(SHED_SHARE) {
+            return 0;
+        }
+        self.used.load(Ordering::Relaxed).saturating_sub(self.limit.unwrap_or(u64::MAX))
+    }
+
+    fn is_beyond(&self, share: f64) -> bool {
+        self.limit.is_some_and(|limit| self.used.load(Ordering::Relaxed) as f64 > limit as f64 * share)
     }
 
     /// Measures until the process ends. Returns at once where the system does not tell.
@@ -48,6 +72,7 @@ impl Memory {
                 return tracing::warn!("the system does not tell how much memory this process uses: it has no limit");
             };
             metrics.memory_bytes.set(gauge(used));
+            self.used.store(used, Ordering::Relaxed);
             let Some(limit) = self.limit else { continue };
             let short = is_short(self.is_short(), used, limit);
             if self.short.swap(short, Ordering::Relaxed) != short {
@@ -107,6 +132,15 @@ mod tests {
         let nested = "1:name=systemd:/x\n0::/system.slice/gateway.service\n";
         assert_eq!(limit_file(nested).as_deref(), Some("system.slice/gateway.service/memory.max"));
         assert_eq!(limit_file("4:memory:/x\n"), None);
+    }
+
+    #[test]
+    fn beyond_the_limit_sessions_are_slowed_down_and_then_closed() {
+        for (used, scarce, excess) in [(100, false, 0), (107, true, 0), (112, true, 0), (120, true, 20)] {
+            let memory = Memory { limit: Some(100), short: AtomicBool::new(true), used: AtomicU64::new(used) };
+            assert_eq!((memory.is_scarce(), memory.excess()), (scarce, excess), "{used}");
+        }
+        assert_eq!(Memory::new(None).excess(), 0);
     }
 
     #[test]

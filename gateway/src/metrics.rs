@@ -11,6 +11,8 @@ pub enum BadMessage {
     UnknownType,
     /// Cut short, or an update or awareness that does not decode.
     Undecodable,
+    /// An update that would harm other clients.
+    Refused,
     /// The message or the document would be over its limit.
     TooLarge,
     /// Not a WebSocket frame that a client may send.
@@ -25,6 +27,7 @@ impl BadMessage {
             Self::Text => "text",
             Self::UnknownType => "unknown_type",
             Self::Undecodable => "undecodable",
+            Self::Refused => "refused",
             Self::TooLarge => "too_large",
             Self::Frame => "frame",
             Self::TooMany => "too_many",
@@ -41,6 +44,8 @@ pub enum Limited {
     Handshakes,
     /// An HTTP request that was not answered in time, or whose place was needed.
     Requests,
+    /// A session that held much memory when the process was about to be killed for its own.
+    Shed,
     /// A WebSocket that was refused because the gateway is full.
     Connections,
     /// A WebSocket that was refused because the process's memory is short.
@@ -62,10 +67,11 @@ pub enum Limited {
 }
 
 impl Limited {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::HeadTimeout,
         Self::Handshakes,
         Self::Requests,
+        Self::Shed,
         Self::Connections,
         Self::Memory,
         Self::Silent,
@@ -82,6 +88,7 @@ impl Limited {
             Self::HeadTimeout => "head_timeout",
             Self::Handshakes => "handshakes",
             Self::Requests => "requests",
+            Self::Shed => "shed",
             Self::Connections => "connections",
             Self::Memory => "memory",
             Self::Silent => "silent",

@@ -24,7 +24,7 @@ use self::members::{Audience, Members};
 use self::replica::Replica;
 pub use self::rule::Rule;
 use crate::protocol::yjs::{Message, decode_awareness, encode_awareness};
-use editorcluster_core::document::{Admitted, Refused};
+use editorcluster_core::document::{Admitted, Document, Refused};
 
 pub mod awareness;
 mod held;
@@ -82,6 +82,13 @@ impl Room {
             tell_at: None,
             quiet_until: None,
         }
+    }
+
+    /// The same for a document whose deleted content is kept. All gateways must agree on that: what one collects is gone.
+    #[must_use]
+    pub fn keeping_deleted(mut self) -> Self {
+        self.replica.document = Document::keeping_deleted();
+        self
     }
 
     /// The sessions that are in the room.
@@ -221,18 +228,13 @@ impl Room {
     /// Nothing is acknowledged, relayed or logged before the document has admitted it.
     fn update(&mut self, now: Now, session: SessionId, update: Bytes, effects: &mut Vec<Effect>) {
         let admitted = self.replica.admit(&update);
-        let Admitted { news, waits } = match admitted {
+        let admitted = match admitted {
             Ok(admitted) => admitted,
-            Err(Refused::DocumentTooLarge) => {
-                return self.close(now, session, CloseReason::DocumentTooLarge, effects);
-            }
-            Err(refused) => return self.close(now, session, CloseReason::Refused(refused), effects),
+            Err(refused) => return self.refuse(now, session, refused, effects),
         };
-        if let Some(news) = &news {
-            self.tell(Some(session), news.clone(), effects);
-            self.replica.local(news.clone());
-        }
-        if waits.is_some() && self.held.is_free(session) {
+        self.share(session, &admitted, effects);
+        let Admitted { news, waits, .. } = admitted;
+        if waits.is_some() && !self.held.holds(session) {
             // It has what its update refers to, or it could not refer to it.
             self.ask(session, effects);
         }
@@ -242,28 +244,48 @@ impl Room {
             self.replica.acknowledge_later(session, update, news.is_some());
         }
         if news.is_some() {
-            self.retry_held(effects);
+            self.retry_held(now, effects);
         }
     }
 
+    fn refuse(&mut self, now: Now, session: SessionId, refused: Refused, effects: &mut Vec<Effect>) {
+        self.held.leave(session);
+        let reason = match refused {
+            Refused::DocumentTooLarge => CloseReason::DocumentTooLarge,
+            refused => CloseReason::Refused(refused),
+        };
+        self.close(now, session, reason, effects);
+    }
+
     /// Looks again at updates that were held, after the document has grown.
-    fn retry_held(&mut self, effects: &mut Vec<Effect>) {
+    fn retry_held(&mut self, now: Now, effects: &mut Vec<Effect>) {
         while let Some(index) = self.held.due(&self.replica.document) {
             let (session, update) = self.held.at(index);
-            // What was refused was refused when it came.
-            let Ok(Admitted { news, waits }) = self.replica.admit(&update) else {
-                self.held.settle(index, None);
-                continue;
+            let admitted = match self.replica.admit(&update) {
+                Ok(admitted) => admitted,
+                // What is behind that for which it waited is judged only now.
+                Err(refused) => {
+                    self.refuse(now, session, refused, effects);
+                    continue;
+                }
             };
-            if let Some(news) = news {
-                self.tell(Some(session), news.clone(), effects);
-                self.replica.local(news);
-            }
-            self.held.settle(index, waits);
+            self.share(session, &admitted, effects);
+            self.held.settle(index, admitted.waits);
         }
         for (session, update) in self.held.take_settled() {
             self.replica.acknowledge_later(session, update, true);
         }
+    }
+
+    /// Passes on what a session has brought. What that has released came from somewhere else, so its author is told it too:
+    /// as a Step2, which is never an acknowledgement.
+    fn share(&mut self, author: SessionId, admitted: &Admitted, effects: &mut Vec<Effect>) {
+        let Some(news) = &admitted.news else { return };
+        self.tell(Some(author), news.clone(), effects);
+        if let Some(update) = admitted.released.clone().filter(|_| self.members.has_been_given(author)) {
+            effects.push(Effect::Tell { as_update: Vec::new(), as_step2: vec![author], update });
+        }
+        self.replica.local(news.clone());
     }
 
     /// Tells what `author` wrote, or somebody elsewhere.
@@ -346,7 +368,7 @@ impl Room {
             self.tell(None, update, effects);
         }
         if grew || self.held.has_settled() {
-            self.retry_held(effects);
+            self.retry_held(now, effects);
             self.replica.advance(now, alone, effects);
         }
         for (session, update) in std::mem::take(&mut self.replica.acknowledged) {

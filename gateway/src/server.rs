@@ -108,12 +108,14 @@ pub async fn run(config: Config) -> Result<Running> {
                 log,
                 store: archive.clone(),
                 limits: config.limits.clone(),
+                keep_deleted: config.keep_deleted.clone(),
                 max_message_bytes: config.max_message_bytes,
                 max_messages_per_second: config.max_messages_per_second,
                 patience: config.patience,
                 metrics: metrics.clone(),
                 marks: marks.clone(),
                 verdict,
+                memory: memory.clone(),
             };
             let shards = Arc::new(Shards::start(config.shards, setup).await?);
             let dog =

@@ -11,6 +11,7 @@
 //! - `wakes`: the rooms' timers
 //! - `session`: one socket's task, and what it may ask; `outbox`: what waits to be written to it; `inbound`: what its frames mean
 //! - `sweep`, `vitals`: pings, and the end of connections that are dead or stuck
+//! - `shed`: the end of connections that hold most of the memory
 //! - `closing`: a shard's part of the drain
 //! - `orphans`: the log protocol's sweep, one for all shards
 //! - `edits`: edits that come from this process itself
@@ -30,7 +31,9 @@ pub use self::vitals::Patience;
 use crate::bus::redis::{RedisBus, RedisSource};
 use crate::bus::sqlite::SqliteLog;
 use crate::bus::{Bus, Events};
+use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::pattern::Pattern;
 use crate::quarantine::marks::Marks;
 use crate::quarantine::verdict::Verdict;
 use crate::room::Limits;
@@ -45,7 +48,9 @@ mod outbox;
 mod risk;
 mod rooms;
 mod session;
+mod shed;
 mod state;
+mod stream;
 mod sweep;
 mod vitals;
 mod wakes;
@@ -73,6 +78,8 @@ pub struct Setup {
     pub log: Log,
     pub store: Arc<dyn Store>,
     pub limits: Limits,
+    /// The documents of which deleted content is kept.
+    pub keep_deleted: Vec<Pattern>,
     pub max_message_bytes: usize,
     /// Of one session.
     pub max_messages_per_second: f64,
@@ -81,6 +88,7 @@ pub struct Setup {
     pub marks: Marks,
     /// Nothing is opened before it is given.
     pub(crate) verdict: Verdict,
+    pub memory: Arc<Memory>,
 }
 
 /// What the rest of the process may ask of a shard.

@@ -14,7 +14,7 @@ pub mod quarantine;
 pub(crate) mod row;
 pub mod sqlite;
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),

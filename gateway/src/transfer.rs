@@ -17,7 +17,7 @@ pub enum TransferError {
     Log(#[from] BusError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error(transparent)]
+    #[error("the update is refused: {0}")]
     Refused(#[from] Refused),
     #[error("the update refers to edits that neither it nor the document has; export all of the document again")]
     Incomplete,
@@ -48,7 +48,9 @@ pub async fn whole(
     let (name, marks) = (document.to_owned(), marks.clone());
     let work = move || {
         let _mark = marks.enter(&name, Doing::Reading);
-        let mut document = Document::default();
+        // What is kept of deleted content is a part of an export and of a version. In a document that keeps none the
+        // row has none, and what the log adds are a few seconds.
+        let mut document = Document::keeping_deleted();
         if let Some(row) = row {
             document.load(&row)?;
         }
@@ -96,7 +98,9 @@ pub async fn tell_rooms(bus: &dyn Bus, document: &str, update: Bytes) -> Result<
 
 /// A row's state with an update; None if that brings nothing.
 fn merged(state: Option<Bytes>, update: &Bytes) -> Result<Option<Bytes>, TransferError> {
-    let (is_new, mut document) = (state.is_none(), Document::default());
+    // Whether deleted content is kept is for the document's gateways to say, and an import may run anywhere. Where it is
+    // not, the next room that writes the row collects it.
+    let (is_new, mut document) = (state.is_none(), Document::keeping_deleted());
     if let Some(state) = state {
         document.load(&state)?;
     }

@@ -270,6 +270,21 @@ fn junk() -> Bytes {
 }
 
 #[test]
+fn a_checkpoint_has_deleted_content_only_where_it_is_kept() {
+    let deletion = Bytes::from_static(&[0, 1, 9, 1, 0, 1]);
+    for keeps in [true, false] {
+        let mut desk = Desk::new();
+        desk.room = if keeps { desk.room.keeping_deleted() } else { desk.room };
+        desk.input(Input::Sweep);
+        desk.join(stream(Epoch::new(1, 5), &[edit(9), deletion.clone()]), None);
+        let state =
+            desk.take(|effect| if let Effect::Write { state, .. } = effect { Some(state.clone()) } else { None });
+        assert_eq!(state.contains(&b'x'), keeps, "{state:?}");
+        assert!(state.ends_with(&deletion[1..]), "{state:?}");
+    }
+}
+
+#[test]
 fn an_entry_that_is_no_update_is_told_to_nobody_and_never_written_again() {
     let (epoch, skipped) = (Epoch::new(1, 5), |effect: &&Effect| matches!(effect, Effect::Skipped { .. }));
     let mut desk = Desk::new();

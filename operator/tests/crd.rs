@@ -61,6 +61,7 @@ fn an_api_server_refuses_what_is_wrong_and_takes_what_is_right() {
 
 fn refuses_wrong_specs(plane: &ControlPlane) {
     let long = "a".repeat(41);
+    let too_many_patterns = format!("{{history: {{keepDeleted: [{}]}}}}", ["a"; 51].join(", "));
     let both_postgres = "{storage: {postgres: {managed: {}, external: {secretName: mine}}}}";
     let cases = [
         ("x", "{autoscaling: {minReplicas: 5, maxReplicas: 2}}", "minReplicas must not be above maxReplicas"),
@@ -82,6 +83,10 @@ fn refuses_wrong_specs(plane: &ControlPlane) {
         ("x", "{gateway: {sweepSeconds: 0}}", "spec.gateway.sweepSeconds"),
         ("x", "{history: {keep: -1}}", "spec.history.keep"),
         ("x", "{history: {everySeconds: 0}}", "spec.history.everySeconds"),
+        ("x", "{history: {keepDeleted: ['']}}", "spec.history.keepDeleted[0]"),
+        ("x", "{history: {keepDeleted: [notes, '*/1']}}", "spec.history.keepDeleted[1]"),
+        ("x", "{history: {keepDeleted: [\"a\\nb\"]}}", "spec.history.keepDeleted[0]"),
+        ("x", too_many_patterns.as_str(), "spec.history.keepDeleted: Too many"),
         ("x", "{storage: {deletionPolicy: Shred}}", "spec.storage.deletionPolicy: Unsupported value"),
         ("x", "{replicas: 0}", "spec.replicas"),
         ("x", "{gatway: {}}", "unknown field"),
@@ -107,7 +112,7 @@ fn takes_right_specs(plane: &ControlPlane) {
     durability: Database
     api: Admin
     sweepSeconds: 5
-  history: {keep: 0, keepHours: 1, everySeconds: 1, pauseSeconds: 1, tombstoneHours: 1}
+  history: {keep: 0, keepHours: 1, everySeconds: 1, pauseSeconds: 1, tombstoneHours: 1, keepDeleted: [notes, 'größe/*', '*']}
   autoscaling: {minReplicas: 1, maxReplicas: 1, connectionsPerReplica: 1, cpuUtilization: 80, memoryUtilization: 80, scaleDown: {stabilizationSeconds: 0, step: 3}}
   redis: {external: {secretName: mine, key: address}}
   storage: {deletionPolicy: Delete, postgres: {external: {secretName: mine}}}

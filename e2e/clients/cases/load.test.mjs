@@ -82,3 +82,22 @@ test('weeks of work offline are merged, and keep nobody else waiting', async (t)
   await gateway.quiet()
   assert.ok((await read(gateway, 'shared')).getText('t').toString() === own.toString(), 'a later reader lacks some')
 })
+
+test('a large document comes in parts that apply one after the other', async (t) => {
+  const written = large(120_000)
+  const gateway = await gatewayOf(t)
+  const author = await Raw.open(gateway, 'large')
+  assert.equal(await author.put(Y.encodeStateAsUpdate(written)), 'acknowledged')
+  const doc = new Y.Doc()
+  const waits = []
+  doc.on('update', () => waits.push(doc.store.pendingStructs !== null))
+  const reader = await Raw.open(gateway, 'large', doc)
+  await reader.sync()
+  assert.deepEqual(reader.errors, [])
+  // The Step2 is the last part, so whoever has it has everything.
+  assert.equal(doc.getText('t').toString(), written.getText('t').toString())
+  assert.ok(reader.updates.length > 3, `${reader.updates.length} parts before the Step2`)
+  const longest = Math.max(...[...reader.updates, ...reader.answers].map((part) => part.length))
+  assert.ok(longest < 600_000, `a part of ${longest} bytes`)
+  assert.ok(!waits.includes(true), 'a part refers to what comes later')
+})

@@ -2,12 +2,16 @@
 
 import * as Y from 'yjs'
 import { deletions, expectEqual, expectSame, expectSettled, structure, vector, vectorText } from './compare.mjs'
+import { expectOrder } from './content.mjs'
 import { Difference } from './difference.mjs'
-import { quiet, settled } from './documents.mjs'
+import { quiet } from './documents.mjs'
 import { STATUS } from './pipe.mjs'
+import { isSteady } from './steady.mjs'
 import { readUpdate } from './wire.mjs'
 
-/** Who wrote the text that attacks must leave alone, and where. The text has no pairs of surrogates: those can be cut. */
+/**
+ * Who wrote the text that attacks must leave alone, and where. The text has no pairs of surrogates: those can be cut.
+ */
 export const HONEST = { client: 1000, root: 'honest', text: 'what somebody honest has written' }
 
 const VIEWS = { vector, deletions, structure }
@@ -38,20 +42,29 @@ export class Attacks {
       expectEqual('attack: no news and still changed', hex(after.payload), hex(before.payload))
       return
     }
+    expectOrder('attack: news', payload)
+    expectOrder('attack: encode', after.payload)
     // What follows upon a document on which Yjs does not agree with itself proves nothing.
     if (this.#unsteady) return
     // The gateway tells everybody the news and not what was sent, so only that has to be harmless.
     const told = demands.originals && status === STATUS.done ? update : payload
     const fresh = quiet()
-    for (const [what, doc, bytes] of [['live', truth, told], ['news', follower, payload], ['encode', fresh, after.payload]]) {
+    for (const [what, doc, bytes] of [
+      ['live', truth, told],
+      ['news', follower, payload],
+      ['encode', fresh, after.payload],
+    ]) {
       apply(what, doc, bytes)
     }
     this.#mayDelete ||= readUpdate(told).deletes.some(({ client }) => client === HONEST.client)
     if (quiet(before.payload).share.has(HONEST.root)) {
-      for (const [what, doc] of [['live', truth], ['encode', fresh]]) this.#expectHonest(what, doc)
+      for (const [what, doc] of [
+        ['live', truth],
+        ['encode', fresh],
+      ])
+        this.#expectHonest(what, doc)
     }
     expectSame('attack: news', follower, truth, VIEWS)
-    globalThis.AFTER = after.payload
     if (!isSteady(truth, before.payload, payload)) {
       tally.attack('unsteady')
       this.#unsteady = true
@@ -80,25 +93,6 @@ function apply(what, doc, update) {
     throw new Difference(`attack: Yjs throws, ${what}`, error.message)
   }
   expectSettled(`attack: ${what}`, doc)
-}
-
-/**
- * Whether Yjs comes to the same document when it reads document and news in other ways. An item that names its neighbours in
- * the wrong order ends up where the order of integration puts it, in every Yjs and with every server: a store that does not
- * integrate cannot see that.
- */
-function isSteady(live, before, news) {
-  const wanted = structure(live)
-  const ways = [() => [settled(live)], () => [Y.mergeUpdates([before, news])], () => [news, before]]
-  return ways.every((way) => {
-    try {
-      const doc = quiet(...way())
-      const ok = structure(doc) === wanted && vector(doc) === vector(live); if (!ok) { globalThis.W ??= {}; const k = ways.indexOf(way) + (vector(doc) === vector(live) ? 's' : 'v'); W[k] = (W[k] ?? 0) + 1; const a = structure(doc), b = wanted; let i = 0; while (a[i] === b[i]) i++; if (process.env.SHOW && !(W[k] % 23)) console.log(k, JSON.stringify(a.slice(i - 60, i + 80)), JSON.stringify(b.slice(i - 60, i + 80)), (() => { try { expectSame('x', quiet(globalThis.AFTER), live, VIEWS); return 'F==L' } catch (e) { return e.message.slice(0, 30) } })()) } return ok
-    } catch {
-      // A way in which Yjs cannot read it says nothing about those that the gateway takes.
-      return true
-    }
-  })
 }
 
 const hex = (bytes) => Buffer.from(bytes).toString('hex')

@@ -17,7 +17,8 @@ const WEIGHTS = { live: 40, lost: 25, hostile: 33, recorded: 2 }
 /** The case of a round: the same for the same seed, whatever was played before. */
 export function makeCase(seed, round, only) {
   const random = new Random(seed, round)
-  const kind = only ?? random.weighed(WEIGHTS)
+  const drawn = random.weighed(WEIGHTS)
+  const kind = only ?? drawn
   if (!(kind in KINDS)) throw new Error(`KIND is "${kind}"; write one of ${Object.keys(KINDS).join(', ')}`)
   return { kind, seed, round, steps: KINDS[kind](random) }
 }

@@ -1,7 +1,16 @@
 // The steps of a case that ask the store for what it has, and compare that with Yjs.
 
 import * as Y from 'yjs'
-import { application, deletions, expectEqual, expectSame, expectSettled, structure, vector, vectorText } from './compare.mjs'
+import {
+  application,
+  deletions,
+  expectEqual,
+  expectSame,
+  expectSettled,
+  structure,
+  vector,
+  vectorText,
+} from './compare.mjs'
 import { Given, losesInYjs } from './content.mjs'
 import { Difference } from './difference.mjs'
 import { quiet, settled, waits } from './documents.mjs'
@@ -20,7 +29,11 @@ export class Checks {
     const judge = this.#judge
     const { truth } = judge
     const all = Y.encodeStateVector(truth)
-    const [whole, ownVector, nothing] = await Promise.all([judge.ask(OP.encode), judge.ask(OP.vector), judge.ask(OP.diff, all)])
+    const [whole, ownVector, nothing] = await Promise.all([
+      judge.ask(OP.encode),
+      judge.ask(OP.vector),
+      judge.ask(OP.diff, all),
+    ])
     const fresh = quiet(whole)
     if (!waits(truth)) {
       expectSettled('encode', fresh)
@@ -57,7 +70,8 @@ export class Checks {
     const had = Y.decodeStateVector(Y.encodeStateVector(peer))
     const difference = await judge.ask(OP.diff, Y.encodeStateVector(peer))
     for (const { client, clock } of readUpdate(difference).clients) {
-      if (clock < (had.get(client) ?? 0)) throw new Difference('diff: known', `${client} from ${clock}, had ${had.get(client)}`)
+      if (clock < (had.get(client) ?? 0))
+        throw new Difference('diff: known', `${client} from ${clock}, had ${had.get(client)}`)
     }
     judge.given.expect('diff', difference)
     Y.applyUpdate(peer, difference)
@@ -85,7 +99,8 @@ export class Checks {
       const rest = Y.encodeStateAsUpdate(judge.truth)
       for (const doc of [got, wanted]) Y.applyUpdate(doc, rest)
     }
-    if (waits(got) !== waits(wanted)) throw new Difference('merge: pending', `waits in ${waits(got) ? 'the store' : 'Yjs'} only`)
+    if (waits(got) !== waits(wanted))
+      throw new Difference('merge: pending', `waits in ${waits(got) ? 'the store' : 'Yjs'} only`)
     expectSame('merge', got, wanted, { vector, deletions, structure, application })
   }
 

@@ -14,7 +14,11 @@ const byKey = ([a], [b]) => (a < b ? -1 : 1)
 /** The state vector as text, whatever order it is encoded in. */
 export const vector = (doc) => vectorText(Y.decodeStateVector(Y.encodeStateVector(doc)))
 
-export const vectorText = (map) => [...map].sort(([a], [b]) => a - b).map((entry) => entry.join(':')).join(' ')
+export const vectorText = (map) =>
+  [...map]
+    .sort(([a], [b]) => a - b)
+    .map((entry) => entry.join(':'))
+    .join(' ')
 
 /** The delete set as text, neighbours joined. */
 export function deletions(doc) {
@@ -23,8 +27,9 @@ export function deletions(doc) {
 }
 
 /**
- * Everything that can be seen, with the ids of its characters and values: independent of how items are cut, and of which
- * kind a root was opened as. Values are their bytes, so that the order of keys, -0, undefined and big integers count.
+ * Everything that can be seen, with the ids of its characters and values: independent of how items are cut, and of
+ * which kind a root was opened as. Values are their bytes, so that the order of keys, -0, undefined and big integers
+ * count.
  */
 export function structure(doc) {
   const lines = []
@@ -115,8 +120,8 @@ export function application(doc) {
 }
 
 /**
- * As JSON, halves of surrogate pairs as U+FFFD: where they are escaped they travel whole, but a Yjs in which they had to
- * wait for something passes them on as U+FFFD. That the bytes stay is for content.mjs to see.
+ * As JSON, halves of surrogate pairs as U+FFFD: where they are escaped they travel whole, but a Yjs in which they had
+ * to wait for something passes them on as U+FFFD. That the bytes stay is for content.mjs to see.
  */
 function json(value) {
   const text = JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? `${inner}n` : inner))

@@ -21,8 +21,9 @@ export class Given {
     })
   }
 
-  /** Throws if an update of the store's has content that was not given in this form. */
+  /** Throws if an update of the store's has content that was not given in this form, or clients in another order. */
   expect(what, update) {
+    expectOrder(what, update)
     eachUnit(update, (client, clock, kind, unit) => {
       const forms = this.#clients.get(client)?.[clock] ?? []
       const same = forms.some((form) => form.kind === kind && (form.unit === unit || isCut(unit, form.unit)))
@@ -38,8 +39,18 @@ export class Given {
 const isCut = (unit, given) => unit === REPLACEMENT && isSurrogate(given)
 
 /**
- * Whether there are values of which Yjs loses a part when it reads them, so that what it writes is smaller: always a key of
- * this name, and a half of a surrogate pair where it waited for something (see `json` in compare.mjs).
+ * Throws if an update is not in Yjs' order, higher clients first and each once: to apply it that would not matter, but
+ * whoever puts it together with others by Y.mergeUpdates loses what is out of order.
+ */
+export function expectOrder(what, update) {
+  const clients = readUpdate(update).clients.map(({ client }) => client)
+  const wrong = clients.findIndex((client, index) => index > 0 && client >= clients[index - 1])
+  if (wrong !== -1) throw new Difference(`${what}: order`, `client ${clients[wrong]} behind ${clients[wrong - 1]}`)
+}
+
+/**
+ * Whether there are values of which Yjs loses a part when it reads them, so that what it writes is smaller: always a
+ * key of this name, and a half of a surrogate pair where it waited for something (see `json` in compare.mjs).
  */
 export function losesInYjs(update, waited) {
   const values = readUpdate(update).clients.flatMap(({ structs }) => structs.flatMap((struct) => struct.values ?? []))

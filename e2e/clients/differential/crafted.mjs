@@ -7,7 +7,8 @@ const item = (where, kind, length, ...values) =>
 const string = (where, value) => item(where, KIND.string, value.length, varString(value))
 const values = (where, ...list) => item(where, KIND.any, list.length, ...list.map(any))
 const deleted = (where, length) => item(where, KIND.deleted, length)
-const type = (where, ref, name) => item(where, KIND.type, 1, ...[varUint(ref), ...(name === undefined ? [] : [varString(name)])])
+const type = (where, ref, name) =>
+  item(where, KIND.type, 1, ...[varUint(ref), ...(name === undefined ? [] : [varString(name)])])
 const subdocument = (options) => item({ parent: 'map', sub: 'k' }, KIND.doc, 1, varString('guid'), any(options))
 const embed = (where, json) => item(where, KIND.embed, 1, varString(json))
 const format = (where, key, json) => item(where, KIND.format, 1, varString(key), varString(json))
@@ -33,10 +34,26 @@ const ATTACKS = [
   (c) => [[section(c, [gc(1), string({ parent: [c, 0] }, 'b')])]],
   (c) => [[section(c, [gc(1), string({ origin: [c, 0] }, 'b')])]],
   (c) => [[section(c, [deleted({ parent: 'text' }, 1), string({ parent: [c, 0] }, 'b')])]],
-  (c) => [[section(c, [string({ parent: 'a' }, 'a'), string({ parent: 'b' }, 'b'), string({ origin: [c, 0], right: [c, 1] }, 'c')])]],
+  (c) => [
+    [
+      section(c, [
+        string({ parent: 'a' }, 'a'),
+        string({ parent: 'b' }, 'b'),
+        string({ origin: [c, 0], right: [c, 1] }, 'c'),
+      ]),
+    ],
+  ],
   (c) => [[section(c, [string({ parent: 'a' }, 'ab'), string({ origin: [c, 1], right: [c, 0] }, 'c')])]],
   (c) => [[section(c, [string({ parent: 'a' }, 'ab'), string({ origin: [c, 1], right: [c, 1] }, 'c')])]],
-  (c) => [[section(c, [values({ parent: 'map', sub: 'k' }, 1), string({ parent: 'map' }, 'b'), string({ origin: [c, 0], right: [c, 1] }, 'c')])]],
+  (c) => [
+    [
+      section(c, [
+        values({ parent: 'map', sub: 'k' }, 1),
+        string({ parent: 'map' }, 'b'),
+        string({ origin: [c, 0], right: [c, 1] }, 'c'),
+      ]),
+    ],
+  ],
   // Lengths of nothing and of too much.
   (c) => [[section(c, [string({ parent: 'text' }, ''), string({ parent: 'text' }, 'a')])]],
   (c) => [[section(c, [values({ parent: 'map', sub: 'k' }), values({ parent: 'map', sub: 'j' }, 1)])]],
@@ -53,14 +70,35 @@ const ATTACKS = [
   (c) => [[section(c, [type({ parent: 'xml' }, 3, '__proto__')])]],
   (c) => [[section(c, [format({ parent: 'map', sub: 'k' }, 'bold', 'true')])]],
   (c) => [[section(c, [format({ parent: 'array' }, 'bold', 'true'), format({ parent: 'xml' }, '', '{}')])]],
-  (c) => [[section(c, [values({ parent: 'text' }, 1), string({ parent: 'array' }, 's'), string({ parent: 'map', sub: 'two' }, 'ab')])]],
+  (c) => [
+    [
+      section(c, [
+        values({ parent: 'text' }, 1),
+        string({ parent: 'array' }, 's'),
+        string({ parent: 'map', sub: 'two' }, 'ab'),
+      ]),
+    ],
+  ],
   (c) => [[section(c, [embed({ parent: 'text' }, 'null')])]],
-  ...[null, undefined, 5, 'abc', true, [], { guid: null, gcFilter: 1, collectionid: 4 }, { guid: 'other' }, { gcFilter: null, gc: true }].map(
-    (options) => (c) => [[section(c, [subdocument(options)])]],
-  ),
+  ...[
+    null,
+    undefined,
+    5,
+    'abc',
+    true,
+    [],
+    { guid: null, gcFilter: 1, collectionid: 4 },
+    { guid: 'other' },
+    { gcFilter: null, gc: true },
+  ].map((options) => (c) => [[section(c, [subdocument(options)])]]),
   // Cuts where there is nothing to cut.
   (c) => [[section(c, [string({ parent: 'text' }, '😀😀'), string({ origin: [c, 0] }, 'c')])]],
-  (c) => [[section(c, [values({ parent: 'array' }, 1, 2, 3)]), section(c + 1, [values({ origin: [c, 0], right: [c, 2] }, 9)])]],
+  (c) => [
+    [
+      section(c, [values({ parent: 'array' }, 1, 2, 3)]),
+      section(c + 1, [values({ origin: [c, 0], right: [c, 2] }, 9)]),
+    ],
+  ],
   // Delete sets.
   () => [[], deletes(99, [0, 2 ** 32 - 1])],
   () => [[], deletes(2 ** 53 - 1, [2 ** 53 - 1, 2 ** 53 - 1])],
@@ -71,20 +109,37 @@ const ATTACKS = [
   // Depth, for those who recurse, and work that grows faster than its cause.
   ...[100, 1000, 5000, 20_000].map((depth) => (c) => [nested(depth, c), deletes(c, [0, 1])]),
   ...[1000, 20_000].map((depth) => (c) => [nested(depth, c)]),
-  (c) => [many(5000, (index) => section(c + 5000 - index, [index === 4999 ? string({ parent: 'text' }, 'x') : deleted({ origin: [c + 4999 - index, 0] }, 1)]))],
+  (c) => [
+    many(5000, (index) =>
+      section(c + 5000 - index, [
+        index === 4999 ? string({ parent: 'text' }, 'x') : deleted({ origin: [c + 4999 - index, 0] }, 1),
+      ]),
+    ),
+  ],
   (c) => [rivals(500, c, (where) => values(where, null), { parent: 'map', sub: 'k' })],
   (c) => [rivals(500, c, (where) => embed(where, '1'), { parent: 'text' })],
 ]
 
 /** Shared types in each other. */
 function nested(depth, c) {
-  return [section(c, many(depth, (index) => type({ parent: index === 0 ? 'array' : [c, index - 1] }, 0)))]
+  return [
+    section(
+      c,
+      many(depth, (index) => type({ parent: index === 0 ? 'array' : [c, index - 1] }, 0)),
+    ),
+  ]
 }
 
 /** A chain of one client, and as many items of another that all want its place. */
 function rivals(count, c, make, where) {
   const chain = many(count, (index) => make(index === 0 ? where : { origin: [c, index - 1] }))
-  return [section(c, chain), section(c + 1, many(count, () => make(where)))]
+  return [
+    section(c, chain),
+    section(
+      c + 1,
+      many(count, () => make(where)),
+    ),
+  ]
 }
 
 /** One of the attacks. The client may be the highest that the format can hold. */

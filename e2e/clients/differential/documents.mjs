@@ -3,9 +3,9 @@
 import * as Y from 'yjs'
 
 /**
- * A document that changes nothing by itself. Yjs removes superfluous formatting after somebody else's edits, which is an
- * edit of its own: whoever compares what updates make must not add edits, and what is added depends on how the updates
- * came in. The editors of the rounds do it, as they are to be like real ones, and send it.
+ * A document that changes nothing by itself. Yjs removes superfluous formatting after somebody else's edits, which is
+ * an edit of its own: whoever compares what updates make must not add edits, and what is added depends on how the
+ * updates came in. The editors of the rounds do it, as they are to be like real ones, and send it.
  */
 export function quiet(...updates) {
   const doc = new Y.Doc()

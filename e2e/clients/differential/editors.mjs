@@ -109,8 +109,10 @@ export class Session {
     editor.read(way < 3 ? random.shuffled(updates) : updates)
   }
 
+  /** What the server has, or somebody who may lack some of it and have more. */
   remember({ doc }) {
-    if (!waits(doc)) this.remembered.push(Y.encodeStateAsUpdate(doc))
+    if (this.random.chance(0.5)) this.remembered.push(this.state)
+    else if (!waits(doc)) this.remembered.push(Y.encodeStateAsUpdate(doc))
   }
 
   /** Tells another editor directly, so that it may build upon what the server does not know. */

@@ -24,8 +24,8 @@ export function edit(doc, random, focus = null) {
 }
 
 /**
- * Somebody types or appends, one piece a transaction: behind `cursor`, what was written last, or elsewhere. `pause` is called
- * between two pieces. Gives the new cursor.
+ * Somebody types or appends, one piece a transaction: behind `cursor`, what was written last, or elsewhere. `pause` is
+ * called between two pieces. Gives the new cursor.
  */
 export function typeOn(doc, random, focus, cursor, pause) {
   const here = cursor && Y.createAbsolutePositionFromRelativePosition(cursor, doc)
@@ -67,13 +67,18 @@ function editArray(array, random) {
   if (array.length > 0 && random.chance(array.length > LONG ? 0.8 : 0.3)) {
     remove(array, random, 4)
   } else {
-    array.insert(random.below(array.length + 1), Array.from({ length: random.between(1, 4) }, () => listed(random)))
+    array.insert(
+      random.below(array.length + 1),
+      Array.from({ length: random.between(1, 4) }, () => listed(random)),
+    )
   }
 }
 
 function editText(text_, random) {
   const at = random.below(text_.length + 1)
-  switch (random.weighed({ insert: 8, remove: text_.length > LONG ? 16 : 4, format: 4, embed: 1, delta: 1, attribute: 1 })) {
+  switch (
+    random.weighed({ insert: 8, remove: text_.length > LONG ? 16 : 4, format: 4, embed: 1, delta: 1, attribute: 1 })
+  ) {
     case 'insert':
       if (random.chance(0.8)) text_.insert(at, text(random))
       else text_.insert(at, text(random), attributes(random))

@@ -21,8 +21,8 @@ export function liveCase(random) {
 
 /** A log: entries come late, twice, or not before the end; what waits goes to the database and back. */
 export function lostCase(random) {
-  // Somebody who comes back tells everything anew, also in other forms that wait for other things: what waits then is no
-  // longer a question with one answer, so that half of the cases do without.
+  // Somebody who comes back tells everything anew, also in other forms that wait for other things: what waits then is
+  // no longer a question with one answer, so that half of the cases do without.
   const offline = random.chance(0.5)
   const session = new Session(random, { offline })
   session.work(random.between(30, 200))

@@ -59,7 +59,10 @@ function endured(random, update) {
     [OP.merge, Buffer.concat([pair, update])],
     [OP.diff, update.slice(0, random.below(40))],
   ]
-  return [['endure', ...random.pick(requests)], ['endure', OP.encode, new Uint8Array()]]
+  return [
+    ['endure', ...random.pick(requests)],
+    ['endure', OP.encode, new Uint8Array()],
+  ]
 }
 
 /** The same document as if others had written it: all of it is news. */
@@ -79,6 +82,7 @@ function renamed(random, update) {
     }
   }
   for (const one of model.deletes) one.client = rename(one.client)
+  model.clients.sort((a, b) => b.client - a.client)
   return writeUpdate(model)
 }
 

@@ -1,23 +1,26 @@
 // Plays a case: each step goes to the store and to Yjs, and what the store answers is compared.
 //
-// A case is plain data, `{kind, seed, round, steps}`, so that it can be written to a file, played again and shrunk. What a
-// step must bring is taken from Yjs while the case is played and never from whoever made the case: any part of a case is a
-// case too.
+// A case is plain data, `{kind, seed, round, steps}`, so that it can be written to a file, played again and shrunk.
+// What a step must bring is taken from Yjs while the case is played and never from whoever made the case: any part of
+// a case is a case too.
 
+import * as Y from 'yjs'
 import { Attacks } from './attacks.mjs'
 import { Checks } from './checks.mjs'
+import { expectEqual, expectSettled } from './compare.mjs'
 import { Given } from './content.mjs'
 import { Difference } from './difference.mjs'
 import { forget, quiet, waits } from './documents.mjs'
-import { expectEqual, expectSettled } from './compare.mjs'
 import { OP, STATUS } from './pipe.mjs'
 import { readUpdate } from './wire.mjs'
-import * as Y from 'yjs'
 
 /** The requests of the steps that need no answer of an earlier one: they are sent ahead. */
 const AHEAD = {
   admit: (update) => [[OP.admit, update]],
-  twice: (update) => [[OP.admit, update], [OP.admit, update]],
+  twice: (update) => [
+    [OP.admit, update],
+    [OP.admit, update],
+  ],
   take: (update) => [[OP.take, update]],
   row: (update) => [[OP.load, update]],
   attack: (update) => [[OP.encode], [OP.admit, update], [OP.encode], [OP.vector]],
@@ -43,7 +46,7 @@ export class Judge {
   /** Throws at the first difference. */
   async play(steps) {
     this.#answered(await this.pipe.request(OP.reset), [STATUS.done])
-    for (let index = 0; index < steps.length; ) {
+    for (let index = 0; index < steps.length;) {
       const [name, ...rest] = steps[index]
       if (name in AHEAD) {
         const end = steps.findIndex(([later], at) => at > index && !(later in AHEAD))
@@ -62,7 +65,9 @@ export class Judge {
   }
 
   async #ahead(steps) {
-    const requests = steps.map(([name, ...rest]) => AHEAD[name](...rest).map((request) => this.pipe.request(...request)))
+    const requests = steps.map(([name, ...rest]) =>
+      AHEAD[name](...rest).map((request) => this.pipe.request(...request)),
+    )
     for (const [index, [name, ...rest]] of steps.entries()) {
       const answers = await Promise.all(requests[index])
       for (const answer of answers) this.#answered(answer, Object.values(STATUS))

@@ -1,9 +1,7 @@
 // Updates that were honest: one or several things in them are changed, in their bytes or in what the bytes mean.
 
-import { announce, KIND, any, readUpdate, varString, varUint, writeUpdate } from './wire.mjs'
-
-/** Numbers at which decoders, 32 bits, doubles and loops end. */
-const NUMBERS = [0, 1, 2, 127, 128, 255, 1e4, 2 ** 24, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40, 2 ** 53 - 2, 2 ** 53 - 1]
+import { CONTENTS, NUMBERS } from './contents.mjs'
+import { announce, KIND, readUpdate, writeUpdate } from './wire.mjs'
 
 /** `known` are ids that exist, `[client, clock]`. */
 export function mutate(random, update, known) {
@@ -22,7 +20,8 @@ function mangle(random, update) {
       bytes[at] ^= 1 << random.below(8)
       break
     case 1:
-      for (let count = random.between(1, 5); count > 0; count -= 1) bytes[random.below(bytes.length)] = random.below(256)
+      for (let count = random.between(1, 5); count > 0; count -= 1)
+        bytes[random.below(bytes.length)] = random.below(256)
       break
     case 2:
       bytes.length = at
@@ -81,14 +80,18 @@ const ofList = (change) => (random, model, known) => {
   if (found !== null) change(random, found.section.structs, found.index, known)
 }
 
-const ofSection = (change) => (random, { clients }, known) => {
-  if (clients.length > 0) change(random, random.pick(clients), clients, known)
-}
+const ofSection =
+  (change) =>
+  (random, { clients }, known) => {
+    if (clients.length > 0) change(random, random.pick(clients), clients, known)
+  }
 
-const ofDeletes = (change) => (random, { deletes }, known) => {
-  if (deletes.length === 0) deletes.push({ client: random.pick(known)[0], ranges: [] })
-  change(random, random.pick(deletes), deletes, known)
-}
+const ofDeletes =
+  (change) =>
+  (random, { deletes }, known) => {
+    if (deletes.length === 0) deletes.push({ client: random.pick(known)[0], ranges: [] })
+    change(random, random.pick(deletes), deletes, known)
+  }
 
 const CHANGES = [
   ofItem((random, item, known, id) => {
@@ -103,10 +106,13 @@ const CHANGES = [
   }),
   ofItem((random, item, known, id) => {
     Object.assign(item, { origin: null, right: null, sub: item.sub ?? null })
-    item.parent = random.chance(0.3) ? random.pick(['text', 'map', 'array', 'xml', '', 'new', 'honest']) : someId(random, known, id)
+    item.parent = random.chance(0.3)
+      ? random.pick(['text', 'map', 'array', 'xml', '', 'new', 'honest'])
+      : someId(random, known, id)
   }),
   ofItem((random, item) => {
-    if (item.parent !== null) item.sub = random.chance(0.3) ? null : random.pick(['k0', 'k1', '', 'é', '__proto__', 'x'.repeat(1000)])
+    if (item.parent !== null)
+      item.sub = random.chance(0.3) ? null : random.pick(['k0', 'k1', '', 'é', '__proto__', 'x'.repeat(1000)])
   }),
   ofItem((random, item) => Object.assign(item, random.pick(CONTENTS)(random))),
   ofItem((random, item) => {
@@ -144,7 +150,9 @@ const CHANGES = [
   ofSection((random, section) => {
     section.clock = random.pick([0, section.clock + 1, Math.max(0, section.clock - 1), random.pick(NUMBERS)])
   }),
-  ofSection((random, section, clients) => clients.splice(random.below(clients.length + 1), 0, structuredClone(section))),
+  ofSection((random, section, clients) =>
+    clients.splice(random.below(clients.length + 1), 0, structuredClone(section)),
+  ),
   ofSection((random, section, clients) => {
     clients.splice(clients.indexOf(section), 1)
     clients.splice(random.below(clients.length + 1), 0, section)
@@ -164,28 +172,4 @@ const CHANGES = [
   }),
   ofDeletes((random, one, deletes) => deletes.push(structuredClone(one))),
   ofDeletes((random, { ranges }) => ranges.reverse()),
-]
-
-const text = (value) => varString(value)
-const joined = (...parts) => Buffer.concat(parts)
-const one = (kind, value) => ({ kind, length: 1, values: [value] })
-
-/** Contents of all kinds, good and bad. */
-const CONTENTS = [
-  (random) => ({ kind: KIND.deleted, length: random.pick([0, 1, 5, random.pick(NUMBERS)]), values: [] }),
-  () => ({ kind: KIND.json, length: 2, values: [text('{"a":1}'), text('undefined')] }),
-  (random) => one(KIND.json, text(random.pick(['', '{', 'NaN', '[1,]', '"\\ud800"', '['.repeat(20_000)]))),
-  (random) => one(KIND.binary, joined(varUint(3), random.bytes(3))),
-  (random) => ({ kind: KIND.string, length: 1, values: [text(random.pick(['x', '', '😀', '\0']))] }),
-  () => ({ kind: KIND.string, length: 1, values: [Uint8Array.from([3, 0xed, 0xa0, 0x80])] }),
-  () => ({ kind: KIND.string, length: 1, values: [Uint8Array.from([2, 0xff, 0x61])] }),
-  (random) => one(KIND.embed, text(random.pick(['{"e":1}', 'null', '1', '', '{', 'undefined', '{"__proto__":{"p":1}}']))),
-  (random) => one(KIND.format, joined(text('bold'), text(random.pick(['true', 'null', '', '{'])))),
-  (random) => one(KIND.type, varUint(random.pick([0, 1, 2, 4, 6, 7, 15, 100, 2 ** 31]))),
-  (random) => one(KIND.type, joined(varUint(random.pick([3, 5])), text(random.pick(['p', '', '__proto__'])))),
-  (random) => one(KIND.any, any(random.pick([1, 'x', {}, [], undefined, 1n]))),
-  () => one(KIND.any, any(JSON.parse('{"__proto__":{"p":1}}'))),
-  (random) => one(KIND.any, Uint8Array.from([random.below(256), random.below(4)])),
-  (random) => one(KIND.any, Buffer.concat([Buffer.alloc(2 * random.pick([50, 300, 20_000]), Uint8Array.from([117, 1])), any(1)])),
-  (random) => one(KIND.doc, joined(text('guid'), any(random.pick([{}, null, undefined, 5, 'abc', [], { guid: null, gc: 1 }, { shouldLoad: true }])))),
 ]

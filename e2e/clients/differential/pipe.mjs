@@ -34,7 +34,9 @@ export class Pipe {
     // A store that died says so by its exit; that it no longer reads is no news.
     this.#child.stdin.on('error', () => {})
     this.#child.on('error', (error) => this.#end(error.message))
-    this.#child.on('close', (code, signal) => this.#end(`the store ended with ${signal ?? code}: ${this.#lastWords.trim()}`))
+    this.#child.on('close', (code, signal) =>
+      this.#end(`the store ended with ${signal ?? code}: ${this.#lastWords.trim()}`),
+    )
   }
 
   /** Whether requests still get answers. */
@@ -44,7 +46,8 @@ export class Pipe {
   request(op, payload = new Uint8Array()) {
     if (!this.alive) return Promise.reject(new Difference('died', 'the store has ended'))
     // One write for all requests of this turn: a write each would cost more than the store needs to answer.
-    if (this.#unsent.length === 0) process.nextTick(() => this.#child.stdin.write(Buffer.concat(this.#unsent.splice(0))))
+    if (this.#unsent.length === 0)
+      process.nextTick(() => this.#child.stdin.write(Buffer.concat(this.#unsent.splice(0))))
     const head = Buffer.alloc(5)
     head.writeUInt32LE(payload.length + 1)
     head[4] = op

@@ -20,7 +20,13 @@ export function recordedCase(random) {
     const step = [lossy ? 'take' : 'admit', update]
     return index % looks === looks - 1 ? [step, ['check'], ['diff', half]] : [step]
   })
-  return [...steps, ['final'], ['merge', half, Y.mergeUpdates(updates.slice(updates.length >> 2))], ['reload'], ['final']]
+  return [
+    ...steps,
+    ['final'],
+    ['merge', half, Y.mergeUpdates(updates.slice(updates.length >> 2))],
+    ['reload'],
+    ['final'],
+  ]
 }
 
 /** Each author's updates in order, one of the other's only when it has what it builds upon. */

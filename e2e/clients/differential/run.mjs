@@ -4,12 +4,12 @@
 //   STORE=path/to/program SEED=n ROUND=k node run.mjs      only that round
 //   STORE=path/to/program node run.mjs --replay FILE       a case that failed
 //
-// KIND=live, lost, hostile or recorded plays only such cases. KEEP_ON=1 goes on behind a failure. Of attacks, STRICT=1 also
-// fails those upon which Yjs disagrees with itself, and ORIGINALS=1 those that do harm to whoever is sent what came in and
-// not the news of it (see attacks.mjs). A failing case is shrunk and written below target/differential. The last line is
-// "N passed, N failed", of rounds; exit code 1 if any failed.
+// KIND=live, lost, hostile or recorded plays only such cases. KEEP_ON=1 goes on behind a failure. Of attacks, STRICT=1
+// also fails those upon which Yjs disagrees with itself, and ORIGINALS=1 those that do harm to whoever is sent what
+// came in and not the news of it (see attacks.mjs). A failing case is shrunk and written below target/differential.
+// The last line is "N passed, N failed", of rounds; exit code 1 if any failed.
 
-import { makeCase, loadCase, saveCase } from './cases.mjs'
+import { loadCase, makeCase, saveCase } from './cases.mjs'
 import { Judge } from './judge.mjs'
 import { Pipe } from './pipe.mjs'
 import { shrink } from './shrink.mjs'
@@ -78,7 +78,9 @@ class Run {
     }
     this.#failed += 1
     const { kind, seed, round } = made
-    console.log(`FAILED ${kind}, SEED=${seed} ROUND=${round}: ${error.check === undefined ? error.stack : error.message}`)
+    console.log(
+      `FAILED KIND=${kind} SEED=${seed} ROUND=${round}: ${error.check === undefined ? error.stack : error.message}`,
+    )
     // Written first as it is: whatever happens while it shrinks, it can be played again.
     console.log(`node run.mjs --replay ${saveCase(made)}`)
     const failure = async (smaller) => {

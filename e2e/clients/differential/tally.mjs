@@ -3,7 +3,9 @@
 export class Tally {
   rounds = {}
   updates = 0
-  /** Of attacks: how many were refused, taken, taken in part; and of these, on how many Yjs does not agree with itself. */
+  /**
+   * Of attacks: how many were refused, taken, taken in part; and of these, on how many Yjs does not agree with itself.
+   */
   attacks = { refused: 0, taken: 0, 'in part': 0, unsteady: 0 }
   #sizes = { count: 0, sum: 0, worst: 0 }
 
@@ -24,11 +26,15 @@ export class Tally {
 
   report(seconds) {
     const { count, sum, worst } = this.#sizes
-    const list = (counts) => Object.entries(counts).map(([name, n]) => `${n} ${name}`).join(', ')
+    const list = (counts) =>
+      Object.entries(counts)
+        .map(([name, n]) => `${n} ${name}`)
+        .join(', ')
+    const sizes = count === 0 ? 'none' : `mean ${(sum / count).toFixed(3)}, worst ${worst.toFixed(3)}, of ${count}`
     return [
       `rounds: ${list(this.rounds)}, in ${seconds.toFixed(1)} s`,
       `updates of editors: ${this.updates}; attacks: ${list(this.attacks)}`,
-      `bytes of Yjs' bytes: ${count === 0 ? 'none compared' : `mean ${(sum / count).toFixed(3)}, worst ${worst.toFixed(3)}, of ${count}`}`,
+      `bytes in parts of Yjs' bytes: ${sizes}`,
     ].join('\n')
   }
 }

@@ -40,8 +40,8 @@ export function plain(random, depth = 3) {
   if (kind === 7 && random.chance(0.05)) return deep(200, random.chance(0.5))
   if (kind === 6) return random.bytes(random.below(20))
   if (kind === 5) return Array.from({ length: random.below(4) }, () => plain(random, depth - 1))
-  // Whoever reads the second key loses it, in every Yjs; the bytes must keep it. It holds a number, as a Yjs that has read
-  // something else there can no longer write it.
+  // Whoever reads the second key loses it, in every Yjs; the bytes must keep it. It holds a number, as a Yjs that has
+  // read something else there can no longer write it.
   if (kind === 4 && random.chance(0.01)) return JSON.parse('{"a":1,"__proto__":2,"0":3}')
   if (kind === 4) return object(random, () => plain(random, depth - 1))
   return random.pick(FLAT)(random)

@@ -1,11 +1,23 @@
-// Updates as they are on the wire (Yjs v1), read without understanding more than where each part ends: what a store must
-// keep byte by byte can be compared, and anything can be written, also what no Yjs would.
+// Updates as they are on the wire (Yjs v1), read without understanding more than where each part ends: what a store
+// must keep byte by byte can be compared, and anything can be written, also what no Yjs would.
 
 import * as decoding from 'lib0/decoding'
 import * as encoding from 'lib0/encoding'
 
 /** What an item holds; the numbers are those of the format. */
-export const KIND = { gc: 0, deleted: 1, json: 2, binary: 3, string: 4, embed: 5, format: 6, type: 7, any: 8, doc: 9, skip: 10 }
+export const KIND = {
+  gc: 0,
+  deleted: 1,
+  json: 2,
+  binary: 3,
+  string: 4,
+  embed: 5,
+  format: 6,
+  type: 7,
+  any: 8,
+  doc: 9,
+  skip: 10,
+}
 /** Types whose name follows. */
 const NAMED_TYPES = [3, 5]
 const HAS_ORIGIN = 128
@@ -13,9 +25,9 @@ const HAS_RIGHT = 64
 const HAS_SUB = 32
 
 /**
- * `{clients: [{client, clock, structs}], deletes: [{client, ranges: [[clock, length]]}]}`. A struct has `info`, `kind`,
- * `length` (of its clock range) and, if it is an item, `origin`, `right`, `parent`, `sub` and `values`: the bytes of its
- * content, one for each value if it can hold several.
+ * `{clients: [{client, clock, structs}], deletes: [{client, ranges: [[clock, length]]}]}`. A struct has `info`,
+ * `kind`, `length` (of its clock range) and, if it is an item, `origin`, `right`, `parent`, `sub` and `values`: the
+ * bytes of its content, one for each value if it can hold several.
  */
 export function readUpdate(update) {
   const decoder = decoding.createDecoder(update)

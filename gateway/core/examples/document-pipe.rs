@@ -12,7 +12,7 @@ type Answer = (u8, Bytes);
 
 fn admitted(result: Result<Admitted, Refused>) -> Answer {
     match result {
-        Ok(Admitted { news, waits }) => (waits.is_some().into(), news.unwrap_or_default()),
+        Ok(Admitted { news, waits, .. }) => (waits.is_some().into(), news.unwrap_or_default()),
         Err(refused) => (2, refused.to_string().into()),
     }
 }

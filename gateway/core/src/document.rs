@@ -5,8 +5,9 @@
 //! - `admission`: what an update brings, before it is taken
 //! - `client`: one client's structs, encoded, in blocks; `index`: in which type each of them is
 //! - `structs`, `value`: how the bytes are read; `piece`, `writer`: how they are cut and joined
+//! - `siblings`: how many insertions compete for one place
 //! - `collect`: what was deleted loses its content
-//! - `encode`: the whole, differences, state vectors; `merge`: updates without a document
+//! - `encode`: the whole, differences, state vectors; `merge`, `split`: updates without a document
 
 use std::collections::BTreeMap;
 
@@ -15,12 +16,15 @@ use bytes::Bytes;
 pub use self::encode::check_state_vector;
 pub use self::merge::{check, clocks, merge};
 pub use self::refused::{MAX_NESTING, Refused};
+pub use self::siblings::MAX_SIBLINGS;
+pub use self::split::{Pieces, split};
 pub use self::structs::Id;
 
 use self::admission::{Plan, Source, plan};
-use self::client::{Block, Client};
+use self::client::{Block, Chunk, Client};
 use self::index::Types;
 use self::piece::Piece;
+use self::siblings::{Siblings, competes};
 use self::structs::Struct;
 
 mod admission;
@@ -32,6 +36,8 @@ mod merge;
 mod piece;
 mod ranges;
 mod refused;
+mod siblings;
+mod split;
 mod structs;
 mod value;
 mod writer;
@@ -53,6 +59,8 @@ const SHARED_FROM: usize = 4096;
 pub struct Admitted {
     /// What the document lacked, as an update; it was taken in.
     pub news: Option<Bytes>,
+    /// Of the news, what had waited in the document for the rest. Whoever sent the update may lack it.
+    pub released: Option<Bytes>,
     /// Something else in the update refers to what the document does not have; this is one of the things it lacks.
     pub waits: Option<Id>,
 }
@@ -61,7 +69,9 @@ pub struct Admitted {
 pub struct Document {
     clients: BTreeMap<u64, Client>,
     types: Types,
-    /// Deleted content that is still there.
+    siblings: Siblings,
+    keeps_deleted: bool,
+    /// What was deleted since the last time that this was followed up.
     dirty: Vec<(u64, std::ops::Range<u32>)>,
     /// Bytes of structs.
     size: usize,
@@ -74,6 +84,12 @@ pub struct Document {
 }
 
 impl Document {
+    /// An empty document that keeps what is deleted, as Yjs does with `gc: false`: snapshots are made of it. Such a
+    /// document only grows. In all else it is like any other.
+    pub fn keeping_deleted() -> Self {
+        Self { keeps_deleted: true, ..Self::default() }
+    }
+
     /// Takes in what an update brings, if all of it may come from a client. What waits for something unknown is not
     /// kept: whoever sent it sends it again, together with what it waits for.
     ///
@@ -99,10 +115,21 @@ impl Document {
     pub fn load(&mut self, row: &Bytes) -> Result<Admitted, Refused> {
         let fresh = self.clients.is_empty() && self.pending.is_empty();
         let admitted = self.take(row)?;
-        if fresh && admitted.waits.is_none() && self.dirty.is_empty() {
+        if fresh && admitted.waits.is_none() && self.is_followed_up()? {
             self.encoded = Some(row.clone());
         }
         Ok(admitted)
+    }
+
+    /// Whether the deletions change nothing about what was taken in.
+    fn is_followed_up(&mut self) -> Result<bool, Refused> {
+        if !self.keeps_deleted {
+            return Ok(self.dirty.is_empty());
+        }
+        // Their content stays, but they may mean others that nobody has told.
+        self.deletions();
+        self.collect()?;
+        Ok(self.deletions.is_some())
     }
 
     /// About the size of the encoded document, in bytes.
@@ -139,7 +166,7 @@ impl Document {
             self.pending.push(encode::remainder(&plan));
         }
         if !plan.brings_news() {
-            return Ok(Admitted { news: None, waits });
+            return Ok(Admitted { waits, ..Admitted::default() });
         }
         let mut news = if plan.all_is_news { update.clone() } else { encode::news(&plan, update)? };
         if self.bytes().saturating_add(news.len()) > most {
@@ -150,14 +177,21 @@ impl Document {
                 return Err(Refused::DocumentTooLarge);
             }
         }
-        self.commit(plan, update)?;
+        if source == Source::Client && !self.fits(&plan, update)? {
+            self.types.truncate(types);
+            return Err(Refused::Crowded);
+        }
+        self.commit(plan, update, source)?;
+        let mut released = None;
         if !self.pending.is_empty() {
             let more = self.retry_pending()?;
             if !more.is_empty() {
-                news = merge(std::iter::once(&news).chain(&more).map(|update| &update[..]))?;
+                let more = merge(more.iter().map(|update| &update[..]))?;
+                news = merge([&news[..], &more[..]])?;
+                released = Some(more);
             }
         }
-        Ok(Admitted { news: Some(news), waits })
+        Ok(Admitted { news: Some(news), released, waits })
     }
 
     /// Takes in of what waited whatever does no longer. Returns what that brought.
@@ -173,7 +207,7 @@ impl Document {
                 if plan.waits().is_some() {
                     self.pending.push(if plan.brings_news() { encode::remainder(&plan) } else { update.clone() });
                 }
-                self.commit(plan, &update)?;
+                self.commit(plan, &update, Source::Stored)?;
             }
             if brought.len() == before {
                 return Ok(brought);
@@ -181,12 +215,39 @@ impl Document {
         }
     }
 
+    /// Whether no place becomes crowded. If so, what was planned is counted.
+    fn fits(&mut self, plan: &Plan<'_>, update: &[u8]) -> Result<bool, Refused> {
+        let more = plan.competing();
+        if !self.siblings.counts(more) {
+            self.siblings.note(more);
+            return Ok(true);
+        }
+        if self.siblings.is_stale(more) {
+            let places = places(&self.siblings, self.chunks())?;
+            self.siblings.recount(places.into_iter(), more);
+        }
+        let new = places(&self.siblings, plan.news(update))?;
+        let suspects = self.siblings.add_all(&new);
+        if !suspects.is_empty() {
+            let all = places(&self.siblings, self.chunks())?;
+            self.siblings.settle(&suspects, all.into_iter().chain(new.iter().copied()));
+        }
+        Ok(self.siblings.keeps(&new))
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = (u64, Chunk<'_>)> {
+        self.clients.iter().flat_map(|(number, client)| client.chunks().map(|chunk| (*number, chunk)))
+    }
+
     /// Takes in what was planned.
-    fn commit(&mut self, plan: Plan<'_>, update: &Bytes) -> Result<(), Refused> {
+    fn commit(&mut self, plan: Plan<'_>, update: &Bytes, source: Source) -> Result<(), Refused> {
         self.encoded = None;
         let mut bare = BTreeMap::new();
         for section in plan.sections {
             let Some(news) = section.news else { continue };
+            if source == Source::Stored {
+                self.siblings.note(news.competing);
+            }
             let client = self.clients.entry(section.client).or_default();
             let first = news.marks.first().map_or(0, |mark| mark.remaining);
             let length = first - news.remaining;
@@ -203,13 +264,15 @@ impl Document {
                     client.append_block(Block { bytes, start: mark.clock, structs: structs - mark.structs }, end);
                     continue;
                 }
-                let chunk = client::Chunk { start: mark.clock, structs: structs - mark.structs, bytes: &bytes };
+                let chunk = Chunk { start: mark.clock, structs: structs - mark.structs, bytes: &bytes };
                 for found in chunk.structs() {
                     let (clock, found, _) = found?;
                     self.size += append(client, section.client, clock, &found)?;
                 }
             }
-            // Items in a type that is gone are deleted, whether or not anybody says so.
+            // Items in a type that is gone are deleted, whether or not anybody says so: also if it was gone before, since
+            // whoever had it until then takes them for deleted.
+            self.dirty.extend(section.orphans.iter().map(|range| (section.client, range)));
             for (run, parent) in section.index.runs(section.next) {
                 if parent != index::Handle::GONE && self.types.is_gone(parent) {
                     self.dirty.push((section.client, run));
@@ -242,4 +305,18 @@ fn append(client: &mut Client, number: u64, clock: u32, found: &Struct<'_>) -> R
     let known = client.next.saturating_sub(clock);
     let piece = Piece::part(found, Id { client: number, clock }, known..found.length)?;
     client.append(number, &piece)
+}
+
+/// The places for which these structs compete.
+fn places<'a>(siblings: &Siblings, chunks: impl Iterator<Item = (u64, Chunk<'a>)>) -> Result<Vec<u64>, Refused> {
+    let mut places = Vec::new();
+    for (client, chunk) in chunks {
+        for found in chunk.structs() {
+            let (clock, found, _) = found?;
+            if competes(&found, Id { client, clock }) {
+                places.push(siblings.place(&found));
+            }
+        }
+    }
+    Ok(places)
 }

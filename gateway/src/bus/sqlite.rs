@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 
 use self::table::Table;
 use self::writer::Writer;
 use super::{Bus, BusError, Cursor, Event, Events, Page, Result};
 use crate::room::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure, Tip};
-use crate::store::sqlite::open_pool;
+use crate::store::sqlite::{connect, open_pool};
 
 mod table;
 mod writer;
@@ -38,15 +38,12 @@ impl SqliteLog {
     /// # Errors
     /// When the file cannot be opened or was made by a newer version.
     pub async fn open(path: &Path) -> Result<Self> {
-        let pool = open_pool(path, 1).await.map_err(unavailable)?;
-        let db = pool.acquire().await.map_err(unavailable)?;
-        let writer = Writer::new(Table::new(db).await?);
+        open_pool(path, 1).await.map_err(unavailable)?.close().await;
+        let file = path.to_owned();
+        let table = spawn_blocking(move || Table::new(connect(&file)?)).await.map_err(unavailable)??;
         let (calls, queue) = mpsc::unbounded_channel();
-        let runtime = Builder::new_current_thread().enable_time().build().map_err(unavailable)?;
-        thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || runtime.block_on(writer.run(queue)))
-            .map_err(unavailable)?;
+        let writer = Writer::new(table);
+        thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(queue)).map_err(unavailable)?;
         Ok(Self { calls })
     }
 

@@ -93,21 +93,26 @@ pub enum Node {
 pub fn open(state: &[u8]) -> Result<Doc, Unreadable> {
     let doc = Doc::new();
     if !state.is_empty() {
-        legible::check(state).map_err(Unreadable::Illegible)?;
-        // The library deletes types by recursion.
-        if nesting(state)? > MAX_NESTING {
-            return Err(Unreadable::TooDeep);
-        }
-        let update = Update::decode_v1(state).map_err(|_| Unreadable::Undecodable)?;
+        let state = collected(state)?;
+        legible::check(&state).map_err(Unreadable::Illegible)?;
+        let update = Update::decode_v1(&state).map_err(|_| Unreadable::Undecodable)?;
         doc.transact_mut().apply_update(update).map_err(|_| Unreadable::Undecodable)?;
     }
     Ok(doc)
 }
 
-fn nesting(state: &[u8]) -> Result<u16, Unreadable> {
+/// A state without the content of what was deleted: where that is kept, it need not be legible.
+fn collected(state: &[u8]) -> Result<Bytes, Unreadable> {
     let mut document = Document::default();
-    document.load(&Bytes::copy_from_slice(state)).map_err(|_| Unreadable::Undecodable)?;
-    Ok(document.nesting())
+    if document.load(&Bytes::copy_from_slice(state)).is_err() {
+        // This says more about what is wrong.
+        return Err(legible::check(state).map_or_else(Unreadable::Illegible, |()| Unreadable::Undecodable));
+    }
+    // The library deletes types by recursion.
+    if document.nesting() > MAX_NESTING {
+        return Err(Unreadable::TooDeep);
+    }
+    document.encode_state().map_err(|_| Unreadable::Undecodable)
 }
 
 /// Reads all of a document.

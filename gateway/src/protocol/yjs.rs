@@ -83,6 +83,21 @@ fn decode(frame: &Bytes, reader: &mut Reader<'_>) -> Result<Message, DecodeError
     })
 }
 
+/// A sync message that carries an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncKind {
+    Step2 = 1,
+    Update = 2,
+}
+
+/// What stands before an update of this length in its message.
+pub fn sync_head(kind: SyncKind, length: usize) -> BytesMut {
+    let mut head = BytesMut::with_capacity(16);
+    head.extend_from_slice(&[0, kind as u8]);
+    lib0::write_var_uint(&mut head, length as u64);
+    head
+}
+
 impl Message {
     pub fn encode(&self) -> Bytes {
         let (head, body) = self.parts();

@@ -38,11 +38,7 @@ impl Item {
 pub(super) struct Held(VecDeque<Item>);
 
 impl Held {
-    /// Whether nothing of the session is held.
-    pub(super) fn is_free(&self, session: SessionId) -> bool {
-        !self.holds(session)
-    }
-
+    /// Whether something of the session is held.
     pub(super) fn holds(&self, session: SessionId) -> bool {
         self.0.iter().any(|item| item.session == session)
     }
@@ -108,6 +104,11 @@ impl Held {
 
     pub(super) fn expires_at(&self) -> Option<Now> {
         self.0.iter().filter(|item| item.waits_for.is_some()).map(|item| item.until).min()
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(Item::size).sum()
     }
 
     pub(super) fn leave(&mut self, session: SessionId) {

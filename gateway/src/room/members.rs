@@ -68,6 +68,11 @@ impl Members {
         }
     }
 
+    /// Whether the session is there and has been given the document.
+    pub(super) fn has_been_given(&self, session: SessionId) -> bool {
+        self.contains(session) && self.arriving.get(&session).is_none_or(|arrival| arrival.given)
+    }
+
     /// The session has said what the room lacked.
     pub(super) fn has_told(&mut self, session: SessionId, step2: &Bytes) {
         if let Some(arrival) = self.arriving.get_mut(&session) {

@@ -147,7 +147,8 @@ impl Replica {
     /// Takes in what a session's update brings, if the document admits it.
     pub(super) fn admit(&mut self, update: &Bytes) -> Result<Admitted, Refused> {
         if !self.keeps(Rule::VerdictFirst) {
-            return self.document.take(update);
+            self.document.take(update)?;
+            return Ok(Admitted { news: Some(update.clone()), ..Admitted::default() });
         }
         self.document.admit(update, self.limits.document_bytes)
     }

@@ -50,6 +50,12 @@ impl Refusal {
         Self { code: 1013, text: "too many long messages at the moment; connect again".to_owned(), bad: None }
     }
 
+    /// The process would be killed for its memory otherwise.
+    pub(super) fn memory() -> Self {
+        let text = "this gateway is short of memory, and this session holds most of it; connect again";
+        Self { code: 1013, text: text.to_owned(), bad: None }
+    }
+
     pub(super) fn huge_presence() -> Self {
         Self::bad(1009, BadMessage::TooLarge, "a presence is larger than this server takes")
     }
@@ -80,7 +86,10 @@ impl From<CloseReason> for Refusal {
     fn from(reason: CloseReason) -> Self {
         match reason {
             CloseReason::Undecodable => Self::bad(1007, BadMessage::Undecodable, "an awareness update does not decode"),
-            CloseReason::Refused(refused) => Self::bad(1007, BadMessage::Undecodable, refused),
+            CloseReason::Refused(refused) => {
+                Self::bad(1007, BadMessage::Refused, format!("the update is refused: {refused}"))
+            }
+
             CloseReason::DocumentTooLarge => {
                 Self::bad(1009, BadMessage::TooLarge, "the document would be larger than this server takes")
             }

@@ -84,6 +84,11 @@ impl Outbox {
         self.pieces.is_empty()
     }
 
+    /// All that is queued.
+    pub(super) fn queued(&self) -> usize {
+        self.bytes.iter().sum()
+    }
+
     /// What is queued of documents and presence that the client has asked for.
     pub(super) fn content_bytes(&self) -> usize {
         self.bytes[Kind::Content as usize]

@@ -12,6 +12,7 @@ use super::inbound::Refusal;
 use super::outbox::Kind;
 use super::risk::risk;
 use super::state::{Shared, State};
+use super::stream::{self, Streamed};
 use crate::bus::Event;
 use crate::protocol::websocket::{self, Opcode};
 use crate::protocol::yjs::Message;
@@ -25,9 +26,20 @@ pub(super) struct Slot {
     sessions: HashSet<SessionId>,
     paused: bool,
     wake: Option<Now>,
+    /// The last large answer, which others are likely to ask for as well. Until the next checkpoint.
+    streamed: Option<Streamed>,
 }
 
 impl Slot {
+    /// Bytes of document that the room keeps.
+    pub(super) fn bytes(&self) -> usize {
+        self.room.bytes()
+    }
+
+    pub(super) fn sessions(&self) -> Vec<SessionId> {
+        self.sessions.iter().copied().collect()
+    }
+
     /// Whether the room still wants to be called back at `at`; if so, it does no longer.
     pub(super) fn take_wake(&mut self, at: Now) -> bool {
         let wanted = self.wake == Some(at);
@@ -66,12 +78,15 @@ impl Shared {
     }
 
     fn open(&self, state: &mut State, document: &Rc<str>) {
+        let room = Room::new(self.setup.limits.clone(), rand::random());
+        let keeps_deleted = self.setup.keep_deleted.iter().any(|pattern| pattern.matches(document));
         let slot = Slot {
-            room: Room::new(self.setup.limits.clone(), rand::random()),
+            room: if keeps_deleted { room.keeping_deleted() } else { room },
             incarnation: state.next_id(),
             sessions: HashSet::new(),
             paused: false,
             wake: None,
+            streamed: None,
         };
         state.rooms.insert(document.clone(), slot);
         self.setup.metrics.documents.inc();
@@ -136,6 +151,9 @@ impl Shared {
 
     fn carry_out(self: &Rc<Self>, state: &mut State, document: &Rc<str>, effect: Effect) {
         match effect {
+            Effect::Send { to, message: Message::SyncStep2(answer) } if answer.len() >= stream::FROM => {
+                self.stream(state, document, &to, answer);
+            }
             Effect::Send { to, message } => self.send(state, &to, &message),
             Effect::Tell { as_update, as_step2, update } => {
                 if !as_step2.is_empty() {
@@ -184,7 +202,11 @@ impl Shared {
             | Effect::Append { .. }
             | Effect::Write { .. }
             | Effect::Cover { .. } => {
-                if let Some(incarnation) = state.rooms.get(document).map(|slot| slot.incarnation) {
+                if let Some(slot) = state.rooms.get_mut(document) {
+                    let incarnation = slot.incarnation;
+                    if matches!(effect, Effect::Write { .. }) {
+                        slot.streamed = None;
+                    }
                     calls::start(self, state, document, incarnation, effect);
                 }
             }
@@ -199,6 +221,25 @@ impl Shared {
         let frame = frame(message);
         for &session in to {
             self.queue(state, session, frame.clone(), kind);
+        }
+    }
+
+    /// Sends a large answer in several messages.
+    fn stream(&self, state: &mut State, document: &Rc<str>, to: &[SessionId], answer: Bytes) {
+        let Some(slot) = state.rooms.get_mut(document) else { return };
+        let streamed = match slot.streamed.take().filter(|streamed| streamed.of(&answer).is_some()) {
+            Some(streamed) => streamed,
+            None => match Streamed::new(answer.clone()) {
+                Ok(streamed) => streamed,
+                // It is sent as it is, and its reader may find out.
+                Err(_) => return self.send(state, to, &Message::SyncStep2(answer)),
+            },
+        };
+        for &session in to {
+            self.queue(state, session, streamed.of(&answer).unwrap_or_default().iter().cloned(), Kind::Content);
+        }
+        if let Some(slot) = state.rooms.get_mut(document) {
+            slot.streamed = Some(streamed);
         }
     }
 

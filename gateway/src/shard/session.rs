@@ -68,6 +68,11 @@ impl Session {
         !self.paused && !self.outbox.is_full() && self.rests_until.is_none()
     }
 
+    /// Bytes that wait here: to be written, or to be read to their end.
+    pub(super) fn held(&self) -> usize {
+        self.outbox.queued() + self.unfinished
+    }
+
     /// What its connection needs now.
     pub(super) fn care(&mut self, patience: Patience, now: Instant) -> Option<Care> {
         let doing = Doing { waiting: !self.outbox.is_empty(), read: self.is_read(), unfinished: self.unfinished };

@@ -12,13 +12,21 @@ use crate::metrics::Limited;
 use crate::protocol::websocket::Opcode;
 
 const EVERY: Duration = Duration::from_secs(1);
+/// The memory of sessions that were closed is free after their rooms have been written.
+const SHED_AGAIN: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(shared: Rc<Shared>) {
     let mut interval = tokio::time::interval(EVERY);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut shed_at = Instant::now();
     loop {
         interval.tick().await;
         let state = &mut *shared.state.borrow_mut();
+        let excess = shared.setup.memory.excess();
+        if excess > 0 && Instant::now() >= shed_at {
+            shared.shed(state, excess);
+            shed_at = Instant::now() + SHED_AGAIN;
+        }
         state.delivery.flush();
         let (patience, now) = (shared.setup.patience, Instant::now());
         let sessions = state.sessions.iter_mut();

@@ -137,11 +137,13 @@ pub(super) async fn authors_of(past: Past, state: Bytes) -> Result<Vec<ClientId>
 }
 
 pub(super) async fn pack(state: Bytes) -> Result<Packed> {
-    aside(move || {
-        let compressed = compress(&state).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Packed { bytes: state.len() as i64, compressed })
-    })
-    .await?
+    aside(move || pack_here(&state)).await?
+}
+
+/// For a thread that may take its time.
+pub(super) fn pack_here(state: &[u8]) -> Result<Packed> {
+    let compressed = compress(state).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    Ok(Packed { bytes: state.len() as i64, compressed })
 }
 
 /// A row that is to become a version. None: it was damaged, and becomes none. What replaces it has all that it had:

@@ -110,7 +110,7 @@ async fn what_is_asked_wrongly_is_answered_with_what_to_do() {
         ("POST", &format!("{NOTES}/versions"), r#"{"name": " "}"#, 400, "1 to 200"),
         ("POST", &format!("{NOTES}/versions"), "{}", 422, "name"),
         ("POST", &format!("{NOTES}/versions/current/restore"), "", 400, "version"),
-        ("POST", &format!("{NOTES}/import"), "no update", 422, "does not decode"),
+        ("POST", &format!("{NOTES}/import"), "no update", 422, "the update is refused"),
     ] {
         let reply = send(api, method, path, "application/json", body.as_bytes()).await;
         let (found, detail) = reply.problem();

@@ -178,14 +178,13 @@ async fn a_client_that_never_reads_while_its_document_is_busy_is_closed_and_its_
     let (gateway, _data) = start_embedded(&["--stuck-timeout", "5s"]).await;
     let mut ann = Client::synced(gateway.public_addr, "notes").await;
     let mut bob = Client::synced(gateway.public_addr, "notes").await;
-    // The same edit again and again: a busy document that does not grow.
-    let edit = Message::Update(ann.write_offline(&"x".repeat(1 << 20)));
     let mut stuck = Raw::upgraded(gateway.public_addr).await;
     stuck.send(&frame(0x82, &[0, 0, 1, 0])).await;
     let updates = |client: &Client| client.heard.iter().filter(|message| matches!(message, Message::Update(_))).count();
     // More than the kernel's buffers and the outbox's limit together.
     for count in 1..=30 {
-        ann.send(std::slice::from_ref(&edit)).await;
+        let edit = Message::Update(ann.write_offline(&"x".repeat(1 << 20)));
+        ann.send(&[edit]).await;
         bob.until("Ann's edit", |bob| updates(bob) == count).await;
         ann.until("the acknowledgement", |ann| updates(ann) == count).await;
     }

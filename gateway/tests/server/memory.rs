@@ -63,3 +63,23 @@ async fn without_memory_new_sessions_are_refused_the_ones_inside_stay_and_it_end
     drop(inside);
     eventually("there is memory again", async || gateway.takes_sessions().await).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_holds_most_memory_is_closed_before_the_rest_suffers() {
+    let data = tempfile::tempdir().unwrap();
+    let data_dir = data.path().to_str().unwrap();
+    let flags = ["--data-dir", data_dir, "--max-memory-bytes", MAX_MEMORY_BYTES, "--max-document-bytes", "1000000000"];
+    let gateway = Gateway(Process::start(&flags).await);
+    let mut small = Client::synced(gateway.0.public, "small").await;
+    let mut large = Client::synced(gateway.0.public, "large").await;
+    // It goes on although the gateway is short of memory already, and the document may be as large as this.
+    let text = "x".repeat(DOCUMENT_BYTES);
+    let mut written = 0;
+    while large.is_acknowledged(&text).await {
+        written += 1;
+        assert!(written < DOCUMENTS, "nobody is closed: {}", get(gateway.0.admin, "/metrics").await.body);
+    }
+    let metrics = get(gateway.0.admin, "/metrics").await.body;
+    assert!(metrics.contains("editorcluster_limited_total{reason=\"shed\"} 1\n"), "{metrics}");
+    assert!(small.is_acknowledged("still here").await);
+}

@@ -1,29 +1,28 @@
 //! What must hold, and what may be lost: the table "What is survived" of `docs/log.md`.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use bytes::Bytes;
+use editorcluster_core::document::Admitted;
 use gateway::room::log::{Entry, Position, Row};
 use gateway::room::{Durability, Now};
-use yrs::updates::decoder::Decode as _;
-use yrs::{Doc, GetString as _, Transact as _, Update};
 
 use crate::faults::Fault;
-use crate::world::World;
+use crate::reader::{Contents, document_of, only_deletions, text_of};
+use crate::world::{GATEWAYS, World};
 
-/// The text that these updates make.
-pub(crate) fn text_of<'a>(updates: impl IntoIterator<Item = &'a Bytes>) -> String {
-    let doc = Doc::new();
-    let text = doc.get_or_insert_text("t");
-    for update in updates {
-        doc.transact_mut().apply_update(Update::decode_v1(update).unwrap()).unwrap();
-    }
-    text.get_string(&doc.transact())
+/// Where the tokens of a text are. A token of which only a part is there is none.
+pub(crate) fn tokens_in(text: &str) -> Vec<Range<usize>> {
+    let ends = text.match_indices(']').map(|(at, _)| at + 1);
+    let mut from = 0;
+    let pieces = ends.map(|end| std::mem::replace(&mut from, end)..end);
+    pieces.filter_map(|piece| Some(piece.start + text[piece.clone()].rfind('[')?..piece.end)).collect()
 }
 
 /// The tokens of a text.
 pub(crate) fn tokens(text: &str) -> BTreeSet<String> {
-    text.split_inclusive(']').map(str::to_owned).collect()
+    tokens_in(text).into_iter().map(|token| text[token].to_owned()).collect()
 }
 
 /// Invariant 1: a position never has two contents, whichever server gave it out.
@@ -78,6 +77,7 @@ impl World {
         for client in here {
             must!(self.clients[client].link.is_some(), "client {client} is not connected");
             must!(self.clients[client].text() == text, "client {client} differs");
+            must!(!self.clients[client].lacks(), "client {client} was told what waits for what nobody has");
         }
         text
     }
@@ -94,14 +94,50 @@ impl World {
         }
     }
 
-    /// What somebody reads who has nothing but the database.
-    pub(crate) fn row_text(&self) -> String {
-        text_of(self.row.iter().map(|row| &row.state))
+    /// Open rooms, whoever opens the document now, and clients, as far as yrs reads it, have the same structs. Returns
+    /// what that is.
+    pub(crate) fn check_contents(&mut self) -> Contents {
+        let cold = Contents::of(&mut document_of(self.cold()));
+        for gateway in 0..GATEWAYS {
+            if let Some(whole) = self.ask_for_all(gateway) {
+                let contents = Contents::of(&mut document_of([&whole]));
+                must!(contents == cold, "the room of gateway {gateway} has {contents:?}, a cold reader {cold:?}");
+            }
+        }
+        for client in self.here() {
+            let clocks = self.clients[client].clocks();
+            must!(clocks == cold.clocks_in_yrs(), "client {client} has {clocks:?}, a cold reader {cold:?}");
+        }
+        cold
     }
 
-    /// What somebody reads who opens the document now.
-    pub(crate) fn cold_text(&self) -> String {
-        let stream = self.servers[self.primary].entries().map(|entry| &entry.update);
-        text_of(self.row.iter().map(|row| &row.state).chain(stream))
+    /// Strangers are owed the same as others: what they were acknowledged is there.
+    pub(crate) fn check_strangers(&self) {
+        if self.plan.durability == Durability::Log && self.losses.crashed.is_some() && self.losses.lost.is_some() {
+            return;
+        }
+        let mut cold = document_of(self.cold());
+        for (number, stranger) in self.strangers.iter().enumerate() {
+            for update in &stranger.acknowledged {
+                let admitted = cold.admit(update, usize::MAX);
+                let there = match &admitted {
+                    Ok(Admitted { waits: None, news: Some(news), .. }) => {
+                        only_deletions(news).is_some_and(|deletions| deletions.is_empty())
+                    }
+                    admitted => *admitted == Ok(Admitted::default()),
+                };
+                must!(there, "stranger {number} was acknowledged {update:?}, and that is {admitted:?}");
+            }
+        }
+    }
+
+    /// What whoever has nothing but the database reads.
+    pub(crate) fn row(&self) -> impl Iterator<Item = &Bytes> {
+        self.row.iter().map(|row| &row.state)
+    }
+
+    /// What whoever opens the document now reads.
+    pub(crate) fn cold(&self) -> impl Iterator<Item = &Bytes> {
+        self.row().chain(self.servers[self.primary].entries().map(|entry| &entry.update))
     }
 }

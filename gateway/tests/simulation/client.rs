@@ -1,6 +1,6 @@
 //! A client: a Yjs document that edits, re-synchronises at each connection, and counts what was acknowledged.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use gateway::protocol::yjs::Message;
@@ -9,7 +9,10 @@ use rand::Rng as _;
 use rand::rngs::SmallRng;
 use yrs::updates::decoder::Decode as _;
 use yrs::updates::encoder::Encode as _;
-use yrs::{Doc, GetString as _, ReadTxn as _, StateVector, Text as _, Transact as _, Update};
+use yrs::{Doc, GetString as _, ReadTxn as _, StateVector, Text as _, Transact as _};
+
+use crate::checker::tokens_in;
+use crate::reader::{clocks_of, for_yrs};
 
 /// One connection to a gateway: in order, both ways.
 pub(crate) struct Link {
@@ -49,6 +52,16 @@ impl Client {
         text.get_string(&self.doc.transact())
     }
 
+    /// How many structs of each client it has.
+    pub(crate) fn clocks(&self) -> BTreeMap<u64, u32> {
+        clocks_of(&self.doc.transact().state_vector())
+    }
+
+    /// Whether it was told something that waits for something else.
+    pub(crate) fn lacks(&self) -> bool {
+        self.doc.transact().has_missing_updates()
+    }
+
     /// The first message of a connection.
     pub(crate) fn connect(&mut self, now: Now, gateway: usize, session: SessionId) -> Message {
         self.link = Some(Link {
@@ -66,19 +79,17 @@ impl Client {
     /// Inserts a token or deletes one, whole; what is to be sent, and the token that was deleted.
     pub(crate) fn edit(&mut self, now: Now, random: &mut SmallRng) -> (Option<Message>, Option<String>) {
         let before = self.text();
-        let ends: Vec<usize> =
-            before.bytes().enumerate().filter(|(_, byte)| *byte == b']').map(|(at, _)| at + 1).collect();
+        let tokens = tokens_in(&before);
         let text = self.doc.get_or_insert_text("t");
         let mut transaction = self.doc.transact_mut();
         let mut deleted = None;
-        if ends.len() > 3 && random.random_bool(0.15) {
-            let which = random.random_range(1..ends.len());
-            let (from, to) = (ends[which - 1], ends[which]);
-            text.remove_range(&mut transaction, from as u32, (to - from) as u32);
-            deleted = Some(before[from..to].to_owned());
+        if tokens.len() > 3 && random.random_bool(0.15) {
+            let token = tokens[random.random_range(1..tokens.len())].clone();
+            text.remove_range(&mut transaction, token.start as u32, token.len() as u32);
+            deleted = Some(before[token].to_owned());
         } else {
-            let at = random.random_range(0..=ends.len());
-            let at = if at == 0 { 0 } else { ends[at - 1] };
+            let at = random.random_range(0..=tokens.len());
+            let at = if at == 0 { 0 } else { tokens[at - 1].end };
             let token = format!("[{}.{}]", self.name, self.own.len());
             text.insert(&mut transaction, at as u32, &token);
             self.own.push((token, now));
@@ -126,7 +137,7 @@ impl Client {
     /// Whether something waits for something else.
     fn apply(&mut self, index: usize) -> bool {
         let mut transaction = self.doc.transact_mut();
-        transaction.apply_update(Update::decode_v1(&self.received[index]).unwrap()).unwrap();
+        transaction.apply_update(for_yrs(&self.received[index])).unwrap();
         transaction.has_missing_updates()
     }
 

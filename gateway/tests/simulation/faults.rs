@@ -150,6 +150,8 @@ impl World {
                     self.disconnect(client);
                     self.after(wait * 4, Event::Connect(client));
                 }
+                self.strangers_away_until = self.now + wait * 4;
+                (0..self.strangers.len()).for_each(|stranger| self.stranger_leaves(stranger));
             }
         }
     }
@@ -186,6 +188,7 @@ impl World {
         (it.connected, it.subscribed, it.paused_until) = (false, false, Now::ZERO);
         it.dead = it.generation;
         self.after(ms(1000), Event::Reconnect(gateway));
+        self.strangers_of(gateway);
         for client in 0..self.clients.len() {
             if self.clients[client].link.as_ref().is_some_and(|link| link.gateway == gateway) {
                 self.clients[client].link = None;

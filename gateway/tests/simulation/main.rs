@@ -1,9 +1,9 @@
 //! The log protocol against a simulated world: three gateways' rooms of one document, clients that edit it, and
-//! faults, all from one seed. `SEED=n cargo test -p gateway --test simulation` replays one; `TRACE=1` shows its
+//! strangers who send anything, and faults, all from one seed. `SEED=n cargo test -p gateway --test simulation` replays one; `TRACE=1` shows its
 //! steps; `SEEDS=n` runs more of them, from `FIRST=n` on.
 //!
 //! - `plan`: what a seed chooses; `run`: one world from its beginning to its end; `checker`: what must hold
-//! - `world`: the event queue, gateways and clients; `calls`, `redis`: log and database; `faults`: what goes wrong
+//! - `world`: the event queue, gateways and clients; `stranger`: who sends anything, `forgery`: such updates; `calls`, `redis`: log and database; `faults`: what goes wrong
 //! - `mutations`: without any one rule of the protocol a world fails
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests; Clippy exempts only the tests themselves")]
@@ -29,11 +29,13 @@ mod calls;
 mod checker;
 mod client;
 mod faults;
+mod forgery;
 mod mutations;
-
 mod plan;
+mod reader;
 mod redis;
 mod run;
+mod stranger;
 mod world;
 
 /// As many as take a quarter of a minute in CI.

@@ -19,7 +19,8 @@ const SEEDS: u64 = 12_000;
 /// A world without `rule` that fails.
 fn fails_without(rule: Rule, direct: impl Fn(&mut Plan)) {
     for seed in 0..SEEDS {
-        let mut plan = Plan { without: Some(rule), ..Plan::of(seed, Durability::Log) };
+        // What the other rules are against needs no strangers.
+        let mut plan = Plan { without: Some(rule), strangers: 0, ..Plan::of(seed, Durability::Log) };
         direct(&mut plan);
         if let Err(why) = run::run(&plan) {
             println!("without {rule:?}: {why}\n  {plan:?}");
@@ -40,6 +41,11 @@ fn at_the_end(plan: &mut Plan, faults: &[Fault]) {
     let strike = |index: u64| Strike::At(plan.busy - ms(3000) + ms((plan.seed * 389 + index * 811) % 2900));
     plan.faults = (0..).zip(faults).map(|(index, fault)| (strike(index), *fault)).collect();
     plan.vacancy = 10;
+}
+
+#[test]
+fn without_the_verdict_the_simulation_fails() {
+    fails_without(Rule::VerdictFirst, |plan| plan.strangers = 1);
 }
 
 #[test]

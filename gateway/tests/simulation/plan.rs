@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) durability: Durability,
     pub(crate) clients: usize,
+    /// Clients that are hostile or have bugs.
+    pub(crate) strangers: usize,
     /// Between two edits of a client.
     pub(crate) pace: std::ops::Range<u64>,
     /// Until then clients edit and answers get lost.
@@ -72,6 +74,8 @@ impl Plan {
             seed,
             durability,
             clients: [1, 2, 3, 3][random.random_range(0..4)],
+            // Drawn by itself, so that a seed's other choices are what they are without strangers.
+            strangers: [0, 1, 1, 2][SmallRng::seed_from_u64(seed ^ 0x5e).random_range(0..4)],
             pace: if slow { 500..30_000 } else { 20..1500 },
             busy,
             checkpoint_after: ms([300, 3000, 20_000][random.random_range(0..3)]),

@@ -8,6 +8,7 @@ use gateway::room::Now;
 use crate::checker::tokens;
 use crate::faults::Fault;
 use crate::plan::{Farewell, Plan};
+use crate::reader::{Contents, document_of, text_of};
 use crate::world::{GATEWAYS, SWEEP_EVERY, World};
 
 /// Within that, what is known anywhere is known everywhere, without a tick: a few retries and reconnections.
@@ -36,20 +37,26 @@ fn live(plan: &Plan) {
     world.check_equal();
     world.run_until(world.calm_from + REST);
     let text = world.check_equal();
-    must!(world.cold_text() == text, "a cold reader differs from the open rooms");
+    must!(text_of(world.cold()) == text, "a cold reader differs from the open rooms");
+    world.check_contents();
     world.check_acknowledged(&tokens(&text));
+    world.check_strangers();
+    (0..world.strangers.len()).for_each(|stranger| world.stranger_leaves(stranger));
 
     match plan.farewell {
         Farewell::Leave => world.here().into_iter().for_each(|client| world.disconnect(client)),
         Farewell::Crash => crash_after_an_edit(&mut world),
     }
-    let expected = world.cold_text();
+    let expected = text_of(world.cold());
+    let contents = Contents::of(&mut document_of(world.cold()));
     world.run_until(world.now + SWEEP_EVERY * 2 + REST);
     for gateway in 0..GATEWAYS {
         must!(world.gateways[gateway].room.is_none(), "the room of gateway {gateway} did not end");
     }
     // Hours later the log is lost.
-    must!(world.row_text() == expected, "the database alone differs");
+    must!(text_of(world.row()) == expected, "the database alone differs");
+    must!(Contents::of(&mut document_of(world.row())) == contents, "the database alone has other structs");
+    world.check_strangers();
     world.check_acknowledged(&tokens(&expected));
 }
 

@@ -15,6 +15,7 @@ use crate::client::Client;
 use crate::faults::Fault;
 use crate::plan::{Plan, Strike};
 use crate::redis::{Notice, Redis};
+use crate::stranger::Stranger;
 
 use self::event::Scheduled;
 pub(crate) use self::event::{Down, Event, Up};
@@ -23,6 +24,7 @@ use self::gateways::Gateway;
 mod event;
 mod gateways;
 mod people;
+mod strangers;
 
 pub(crate) const GATEWAYS: usize = 3;
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -41,6 +43,9 @@ pub(crate) struct World {
     pub(crate) calm_from: Now,
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) clients: Vec<Client>,
+    pub(crate) strangers: Vec<Stranger>,
+    pub(crate) strangers_away_until: Now,
+    /// Of clients; strangers' are not in it.
     sessions: BTreeMap<SessionId, usize>,
     /// The log's servers; one is the primary, and others may believe that they are.
     pub(crate) servers: Vec<Redis>,
@@ -74,6 +79,8 @@ impl World {
             calm_from: plan.busy,
             gateways: (0..GATEWAYS).map(gateway).collect(),
             clients: Vec::new(),
+            strangers: Vec::new(),
+            strangers_away_until: Now::ZERO,
             sessions: BTreeMap::new(),
             servers: vec![Redis::new(1, plan.time_to_live, plan.without)],
             primary: 0,
@@ -102,6 +109,7 @@ impl World {
             }
         }
         (0..world.plan.clients).for_each(|_| world.new_client(10));
+        world.new_strangers();
         world.after(SWEEP_EVERY / 2, Event::Sweep);
         world
     }
@@ -161,6 +169,7 @@ impl World {
         match event {
             Event::Connect(client) => self.connect(client),
             Event::Edit(client) => self.edit(client),
+            Event::Stranger(number) => self.stranger(number),
             Event::Up { gateway, process, session, what } if self.gateways[gateway].process == process => {
                 if self.gateways[gateway].room.is_none() {
                     if !matches!(what, Up::Join) {

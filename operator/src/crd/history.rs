@@ -27,6 +27,13 @@ pub struct History {
     #[serde(default = "tombstone_hours")]
     #[schemars(range(min = 1, max = 876_000))]
     pub tombstone_hours: i32,
+    /// The documents of which deleted content is kept, for clients with `gc: false` that make snapshots (`Y.Snapshot`):
+    /// names, or beginnings of names and `*`; `*` alone is all. Such a document only grows, up to
+    /// `spec.gateway.limits.documentBytes`, and whoever opens it is sent all of it. When a document is no longer among
+    /// them, its deleted content goes with the next edit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 513), regex(pattern = r"^[^*\p{Cc}]*\*?$")))]
+    pub keep_deleted: Vec<String>,
 }
 
 impl Default for History {
@@ -37,6 +44,7 @@ impl Default for History {
             every_seconds: every_seconds(),
             pause_seconds: pause_seconds(),
             tombstone_hours: tombstone_hours(),
+            keep_deleted: Vec::new(),
         }
     }
 }

@@ -9,10 +9,11 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::ops::Range;
 
-use super::client::{BLOCK, Client};
+use super::client::{BLOCK, Chunk, Client};
 use super::index::{Handle, Index, Types};
 use super::ranges::Ranges;
 use super::refused::{MAX_NESTING, Refused};
+use super::siblings::competes;
 use super::structs::{DELETED, GC, Id, Parent, SKIP, Struct, TYPE, clock};
 use crate::lib0::Reader;
 
@@ -46,6 +47,8 @@ pub(super) struct Section<'a> {
     pub(super) index: Index,
     /// Clocks of structs that have no content, and so were deleted.
     pub(super) deleted: Ranges,
+    /// Clocks of items in no type, of which Yjs makes GC structs.
+    pub(super) orphans: Ranges,
 }
 
 /// The structs of a section that the document lacks. They follow each other.
@@ -57,6 +60,8 @@ pub(super) struct News {
     pub(super) structs: u32,
     /// Bytes from behind the last of them to the update's end.
     pub(super) remaining: usize,
+    /// How many of them compete with others for their places.
+    pub(super) competing: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +86,21 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
+    /// How many structs compete with others for their places.
+    pub(super) fn competing(&self) -> usize {
+        self.sections.iter().filter_map(|section| section.news.as_ref()).map(|news| news.competing).sum()
+    }
+
+    /// The structs that are news, with their clocks, as views on the update.
+    pub(super) fn news<'u>(&self, update: &'u [u8]) -> impl Iterator<Item = (u64, Chunk<'u>)> {
+        self.sections.iter().filter_map(|section| {
+            let news = section.news.as_ref()?;
+            let first = news.marks.first()?;
+            let bytes = &update[update.len() - first.remaining..update.len() - news.remaining];
+            Some((section.client, Chunk { start: first.clock, structs: news.structs, bytes }))
+        })
+    }
+
     pub(super) fn brings_news(&self) -> bool {
         !self.deletions.is_empty() || self.sections.iter().any(|section| section.news.is_some())
     }
@@ -151,7 +171,9 @@ impl<'a> Planning<'a, '_> {
                 Entry::Vacant(place) => place.insert(number),
             };
             let known = self.clients.get(&client).map_or(0, |found| found.next);
-            self.all_is_news &= left > 0 && clock == known;
+            // Yjs' `mergeUpdates` loses structs of an update whose clients are not in descending order.
+            let is_sorted = self.sections.last().is_none_or(|last| last.client > client);
+            self.all_is_news &= left > 0 && clock == known && is_sorted;
             self.sections.push(Section {
                 client,
                 known,
@@ -165,6 +187,7 @@ impl<'a> Planning<'a, '_> {
                 news: None,
                 index: Index::default(),
                 deleted: Ranges::default(),
+                orphans: Ranges::default(),
             });
             self.advance(number)?;
             let section = &self.sections[number];
@@ -253,7 +276,13 @@ impl<'a> Planning<'a, '_> {
 
     /// Notes a struct as news, of which the clocks are not known yet. `behind`: bytes from its end to the update's end.
     fn take(&mut self, number: usize, clocks: Range<u32>, found: &Struct<'_>, behind: usize) -> Result<(), Refused> {
-        let parent = self.parent_of(found);
+        let section = &self.sections[number];
+        let parent = if clocks.start > section.clock {
+            // What is new is behind the part that is known, and so where that is.
+            self.parent_at(Id { client: section.client, clock: clocks.start - 1 })
+        } else {
+            self.parent_of(found)
+        };
         let is_type = found.kind() == TYPE && parent != Handle::GONE;
         if is_type && self.source == Source::Client && self.types.depth(parent) >= MAX_NESTING {
             return Err(Refused::Nesting);
@@ -264,16 +293,21 @@ impl<'a> Planning<'a, '_> {
         if is_type {
             section.index.note_type(clocks.start, self.types.add(parent));
         }
+        if found.kind() != GC && parent == Handle::GONE {
+            section.orphans.append(clocks.clone());
+        }
         if matches!(found.kind(), GC | DELETED) {
             section.deleted.append(clocks);
         }
+        let id = Id { client: section.client, clock: section.clock };
         let remaining = section.cursor.remaining();
-        let news = section.news.get_or_insert_with(|| News { marks: Vec::new(), structs: 0, remaining });
+        let news = section.news.get_or_insert_with(|| News { marks: Vec::new(), structs: 0, remaining, competing: 0 });
         if news.marks.last().is_none_or(|mark| mark.remaining - remaining >= BLOCK) {
             news.marks.push(Mark { remaining, clock: section.clock, structs: news.structs });
         }
         news.structs += 1;
         news.remaining = behind;
+        news.competing += usize::from(competes(found, id));
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What was deleted loses its content, as Yjs' garbage collection does it.
+//! What was deleted loses its content, as Yjs' garbage collection does it, unless the document keeps that.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -9,8 +9,8 @@ use super::ranges::Ranges;
 use super::refused::Refused;
 
 impl Document {
-    /// Takes out the content of all that was deleted since the last time. It takes as long as what is in the blocks
-    /// that hold it, and once through the index if types were deleted.
+    /// Takes out the content of all that was deleted since the last time, and marks what is deleted together with it. It
+    /// takes as long as what is in the blocks that hold it, and once through the index if types were deleted.
     ///
     /// # Errors
     /// The document's own bytes are no structs.
@@ -36,10 +36,14 @@ impl Document {
         for (number, ranges) in dirty {
             let Some(client) = self.clients.get_mut(&number) else { continue };
             let ranges = Ranges::of(ranges);
-            let before = client.deleted.len();
-            client.deleted.add_all(&ranges);
-            if client.deleted.len() != before {
+            let mut news = Vec::new();
+            ranges.iter().for_each(|range| client.deleted.missing(range, &mut news));
+            if !news.is_empty() {
+                client.deleted.add_all(&ranges);
                 self.deletions = None;
+            }
+            if self.keeps_deleted {
+                continue;
             }
             let before = client.bytes();
             client.collect(number, &ranges, &self.types)?;
@@ -68,5 +72,34 @@ impl Document {
             }
         }
         contents
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const TYPE: Bytes = Bytes::from_static(&[1, 1, 7, 0, 7, 1, 1, b'h', 0, 0]);
+    const ITS_DELETION: Bytes = Bytes::from_static(&[0, 1, 7, 1, 0, 1]);
+    const ITEM_IN_IT: Bytes = Bytes::from_static(&[1, 1, 8, 0, 4, 0, 7, 0, 1, b'x', 0]);
+
+    #[test]
+    fn an_item_in_a_type_that_was_collected_is_deleted_too() {
+        let (mut had, mut reads) = (Document::default(), Document::default());
+        for update in [&TYPE, &ITEM_IN_IT, &ITS_DELETION] {
+            had.take(update).expect("it is an update");
+        }
+        for update in [&TYPE, &ITS_DELETION] {
+            reads.take(update).expect("it is an update");
+        }
+        let row = reads.encode_state().expect("it is a document");
+        let mut cold = Document::default();
+        for document in [&mut reads, &mut cold] {
+            document.load(&row).expect("it is an update");
+            document.take(&ITEM_IN_IT).expect("it is an update");
+            assert_eq!(document.encode_state(), had.encode_state());
+        }
     }
 }

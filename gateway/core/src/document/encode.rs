@@ -114,7 +114,7 @@ impl Document {
         Ok(out.into())
     }
 
-    fn deletions(&mut self) -> Bytes {
+    pub(super) fn deletions(&mut self) -> Bytes {
         let clients = &self.clients;
         let encode = || {
             let mut out = Vec::new();
@@ -179,15 +179,13 @@ pub(super) fn write_deletions<'a>(out: &mut Vec<u8>, clients: impl Iterator<Item
 /// What an update brings, as an update without the rest.
 pub(super) fn news(plan: &Plan<'_>, update: &Bytes) -> Result<Bytes, Refused> {
     let mut out = Vec::new();
-    let sections = plan.sections.iter().filter_map(|section| Some((section, section.news.as_ref()?)));
-    write_var_uint(&mut out, sections.clone().count() as u64);
-    for (section, news) in sections {
-        let Some(first) = news.marks.first() else { continue };
-        write_section(&mut out, news.structs.into(), section.client, section.known);
-        let from = update.len() - first.remaining;
-        let bytes = &update[from..update.len() - news.remaining];
-        let (first, rest, _) =
-            cut(section.client, Chunk { start: first.clock, structs: news.structs, bytes }, section.known)?;
+    let mut sections: Vec<_> =
+        plan.sections.iter().filter(|section| section.news.is_some()).zip(plan.news(update)).collect();
+    sections.sort_unstable_by_key(|(section, _)| std::cmp::Reverse(section.client));
+    write_var_uint(&mut out, sections.len() as u64);
+    for (section, (client, chunk)) in sections {
+        write_section(&mut out, chunk.structs.into(), client, section.known);
+        let (first, rest, _) = cut(client, chunk, section.known)?;
         out.extend_from_slice(&first.bytes);
         out.extend_from_slice(rest);
     }

@@ -1,5 +1,6 @@
 //! Why an update or a state vector is refused.
 
+use super::siblings::MAX_SIBLINGS;
 use super::structs::Id;
 use super::value::MAX_DEPTH;
 use crate::lib0::ReadError;
@@ -39,6 +40,8 @@ pub enum Refused {
     OwnFuture(Id),
     #[error("shared types are nested deeper than {MAX_NESTING}")]
     Nesting,
+    #[error("more than {MAX_SIBLINGS} insertions compete for one place")]
+    Crowded,
     #[error("the document would be larger than it may be")]
     DocumentTooLarge,
 }

@@ -3,22 +3,18 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use sqlx::pool::PoolConnection;
-use sqlx::{QueryBuilder, Sqlite};
+use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
 use super::{SWEEP_STEP, unavailable};
 use crate::bus::{BusError, Result};
 use crate::room::log::{Entry, Epoch, Head, Position, Tenure};
 use crate::store::checksum::Checksum;
 use crate::store::row::{epoch_from_column, epoch_to_column};
-use crate::store::sqlite::is_damage;
-
-/// Entries of one statement.
-pub(super) const ROWS: usize = 16;
+use crate::store::sqlite::SqliteError as _;
 
 /// The log's thread alone writes these tables.
 pub(super) struct Table {
-    db: PoolConnection<Sqlite>,
+    db: Connection,
     pub(super) tenure: Tenure,
     /// Where each open stream stands: this process alone writes, so the table need not be asked each time. A document
     /// is in here from its first call until it is covered.
@@ -29,9 +25,9 @@ pub(super) struct Table {
     damage: Option<String>,
 }
 
-impl From<sqlx::Error> for BusError {
-    fn from(error: sqlx::Error) -> Self {
-        if is_damage(&error) { Self::Corrupt(error.to_string()) } else { unavailable(error) }
+impl From<rusqlite::Error> for BusError {
+    fn from(error: rusqlite::Error) -> Self {
+        if error.is_damage() { Self::Corrupt(error.to_string()) } else { unavailable(error) }
     }
 }
 
@@ -55,9 +51,9 @@ fn head_checksum(document: &str, epoch: Epoch, tenure: &str, last: i64) -> i64 {
 
 impl Table {
     /// Looks through the entries first: there are no more than what no checkpoint has.
-    pub(super) async fn new(mut db: PoolConnection<Sqlite>) -> Result<Self> {
-        let (tenure,): (String,) = sqlx::query_as("SELECT tenure FROM log_tenure").fetch_one(&mut *db).await?;
-        let found: sqlx::Result<String> = sqlx::query_scalar("PRAGMA integrity_check(log)").fetch_one(&mut *db).await;
+    pub(super) fn new(db: Connection) -> Result<Self> {
+        let tenure = db.query_row("SELECT tenure FROM log_tenure", [], |row| row.get(0))?;
+        let found: rusqlite::Result<String> = db.query_row("PRAGMA integrity_check(log)", [], |row| row.get(0));
         let damage = match found {
             Ok(found) if found == "ok" => None,
             Ok(found) => Some(found),
@@ -69,20 +65,23 @@ impl Table {
         Ok(Self { db, tenure: Tenure(tenure), heads: HashMap::new(), rows: Vec::new(), damage })
     }
 
+    fn execute(&self, query: &str, values: impl Params) -> rusqlite::Result<()> {
+        self.db.prepare_cached(query)?.execute(values).map(drop)
+    }
+
     /// Immediate: a transaction that reads first and writes later would fail when the store wrote in between.
-    pub(super) async fn begin(&mut self) -> Result<()> {
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *self.db).await?;
-        Ok(())
+    pub(super) fn begin(&self) -> Result<()> {
+        Ok(self.execute("BEGIN IMMEDIATE", [])?)
     }
 
     /// Commits, or takes all back if the outcome is none.
-    pub(super) async fn end(&mut self, mut outcome: Result<()>) -> Result<()> {
+    pub(super) fn end(&self, mut outcome: Result<()>) -> Result<()> {
         if outcome.is_ok() {
-            outcome = sqlx::query("COMMIT").execute(&mut *self.db).await.map(drop).map_err(BusError::from);
+            outcome = self.execute("COMMIT", []).map_err(BusError::from);
         }
         if outcome.is_err() {
             // The failure may have ended the transaction already.
-            let _ = sqlx::query("ROLLBACK").execute(&mut *self.db).await;
+            let _ = self.execute("ROLLBACK", []);
         }
         outcome
     }
@@ -93,24 +92,19 @@ impl Table {
         documents.for_each(|document| drop(self.heads.remove(document)));
     }
 
-    pub(super) fn knows(&self, document: &str) -> bool {
-        self.heads.contains_key(document)
-    }
-
     /// The head of a document's stream and the last position given out in it.
-    pub(super) async fn head(&mut self, document: &str) -> Result<Option<(Head, Position)>> {
+    pub(super) fn head(&mut self, document: &str) -> Result<Option<(Head, Position)>> {
         if let Some(known) = self.heads.get(document) {
             return Ok(Some(known.clone()));
         }
         // The head's row has the position as of the last OPEN or COVER; the entries have those after it.
-        let row: Option<(i64, String, i64, Option<i64>, i64)> = sqlx::query_as(
+        let mut query = self.db.prepare_cached(
             "SELECT epoch, tenure, last_n, checksum, coalesce((SELECT max(n) FROM log \
              WHERE log.document = log_head.document AND log.epoch = log_head.epoch), 0) \
              FROM log_head WHERE document = ?",
-        )
-        .bind(document)
-        .fetch_optional(&mut *self.db)
-        .await?;
+        )?;
+        let row: Option<(i64, String, i64, Option<i64>, i64)> =
+            query.query_row([document], |row| row.try_into()).optional()?;
         let Some((epoch, tenure, last, checksum, end)) = row else { return Ok(None) };
         let epoch = epoch_from_column(epoch);
         if checksum.is_some_and(|checksum| checksum != head_checksum(document, epoch, &tenure, last)) {
@@ -131,47 +125,33 @@ impl Table {
     }
 
     /// Writes the entries that were appended. Whatever asks the table for entries does this first.
-    pub(super) async fn flush(&mut self) -> Result<()> {
-        for rows in self.rows.chunks(ROWS) {
-            let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO log (document, epoch, n, bytes, checksum) ");
-            query.push_values(rows, |mut row, (document, entry)| {
-                row.push_bind(document)
-                    .push_bind(epoch_to_column(entry.position.epoch))
-                    .push_bind(entry.position.n.cast_signed())
-                    .push_bind(entry.update.as_ref())
-                    .push_bind(entry_checksum(document, entry));
-            });
-            query.build().execute(&mut *self.db).await?;
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let query = "INSERT INTO log (document, epoch, n, bytes, checksum) VALUES (?, ?, ?, ?, ?)";
+        for (document, entry) in &self.rows {
+            let (epoch, n) = (epoch_to_column(entry.position.epoch), entry.position.n.cast_signed());
+            let checksum = entry_checksum(document, entry);
+            self.execute(query, params![document, epoch, n, entry.update.as_ref(), checksum])?;
         }
         self.rows.clear();
         Ok(())
     }
 
-    pub(super) async fn write_head(&mut self, document: &str, head: &Head, last: u64) -> Result<()> {
-        let last = last.cast_signed();
-        sqlx::query(
+    pub(super) fn write_head(&self, document: &str, head: &Head, last: u64) -> Result<()> {
+        let (epoch, tenure, last) = (epoch_to_column(head.epoch), &head.tenure.0, last.cast_signed());
+        let checksum = head_checksum(document, head.epoch, tenure, last);
+        Ok(self.execute(
             "INSERT OR REPLACE INTO log_head (document, epoch, tenure, last_n, checksum) VALUES (?, ?, ?, ?, ?)",
-        )
-        .bind(document)
-        .bind(epoch_to_column(head.epoch))
-        .bind(&head.tenure.0)
-        .bind(last)
-        .bind(head_checksum(document, head.epoch, &head.tenure.0, last))
-        .execute(&mut *self.db)
-        .await?;
-        Ok(())
+            params![document, epoch, tenure, last, checksum],
+        )?)
     }
 
-    pub(super) async fn entries(&mut self, document: &str) -> Result<Vec<Entry>> {
+    pub(super) fn entries(&mut self, document: &str) -> Result<Vec<Entry>> {
         if let Some(damage) = &self.damage {
             return Err(BusError::Corrupt(damage.clone()));
         }
-        self.flush().await?;
-        let rows: Vec<(i64, i64, Vec<u8>, Option<i64>)> =
-            sqlx::query_as("SELECT epoch, n, bytes, checksum FROM log WHERE document = ? ORDER BY seq")
-                .bind(document)
-                .fetch_all(&mut *self.db)
-                .await?;
+        self.flush()?;
+        let mut query =
+            self.db.prepare_cached("SELECT epoch, n, bytes, checksum FROM log WHERE document = ? ORDER BY seq")?;
         let entry = |(epoch, n, bytes, checksum): (i64, i64, Vec<u8>, Option<i64>)| {
             let position = Position { epoch: epoch_from_column(epoch), n: n.cast_unsigned() };
             let entry = Entry { position, update: bytes.into() };
@@ -182,29 +162,27 @@ impl Table {
                 _ => Ok(entry),
             }
         };
-        rows.into_iter().map(entry).collect()
+        query.query_map([document], |row| row.try_into())?.map(|row| entry(row?)).collect()
     }
 
-    pub(super) async fn has_entries(&mut self, document: &str) -> Result<bool> {
-        self.flush().await?;
-        let any = sqlx::query("SELECT 1 FROM log WHERE document = ? LIMIT 1").bind(document);
-        Ok(any.fetch_optional(&mut *self.db).await?.is_some())
+    pub(super) fn has_entries(&mut self, document: &str) -> Result<bool> {
+        self.flush()?;
+        Ok(self.db.prepare_cached("SELECT 1 FROM log WHERE document = ? LIMIT 1")?.exists([document])?)
     }
 
     /// The documents with entries.
-    pub(super) async fn documents(&mut self, behind: u64) -> Result<Vec<String>> {
-        self.flush().await?;
-        let documents = sqlx::query_scalar("SELECT DISTINCT document FROM log ORDER BY document LIMIT ? OFFSET ?")
-            .bind(SWEEP_STEP)
-            .bind(behind.cast_signed())
-            .fetch_all(&mut *self.db);
-        Ok(documents.await?)
+    pub(super) fn documents(&mut self, behind: u64) -> Result<Vec<String>> {
+        self.flush()?;
+        let query = "SELECT DISTINCT document FROM log ORDER BY document LIMIT ? OFFSET ?";
+        let mut query = self.db.prepare_cached(query)?;
+        let documents = query.query_map(params![SWEEP_STEP, behind.cast_signed()], |row| row.get(0))?;
+        Ok(documents.collect::<rusqlite::Result<_>>()?)
     }
 
-    pub(super) async fn delete(&mut self, document: &str) -> Result<()> {
-        self.flush().await?;
+    pub(super) fn delete(&mut self, document: &str) -> Result<()> {
+        self.flush()?;
         for query in ["DELETE FROM log WHERE document = ?", "DELETE FROM log_head WHERE document = ?"] {
-            sqlx::query(query).bind(document).execute(&mut *self.db).await?;
+            self.execute(query, [document])?;
         }
         self.heads.remove(document);
         Ok(())
@@ -212,16 +190,14 @@ impl Table {
 
     /// At once, not late as in Redis: log and checkpoint are one file, so they are lost together or not at all.
     /// Entries of older epochs go too, as in Redis. Head stays, as the checkpoint's row does.
-    pub(super) async fn cover(&mut self, document: &str, position: Position, head: &Head, last: u64) -> Result<()> {
-        self.flush().await?;
-        sqlx::query("DELETE FROM log WHERE document = ? AND (epoch <> ? OR n <= ?)")
-            .bind(document)
-            .bind(epoch_to_column(position.epoch))
-            .bind(position.n.cast_signed())
-            .execute(&mut *self.db)
-            .await?;
+    pub(super) fn cover(&mut self, document: &str, position: Position, head: &Head, last: u64) -> Result<()> {
+        self.flush()?;
+        self.execute(
+            "DELETE FROM log WHERE document = ? AND (epoch <> ? OR n <= ?)",
+            params![document, epoch_to_column(position.epoch), position.n.cast_signed()],
+        )?;
         // Its entries no longer tell where the stream ends.
-        self.write_head(document, head, last).await?;
+        self.write_head(document, head, last)?;
         self.heads.remove(document);
         Ok(())
     }

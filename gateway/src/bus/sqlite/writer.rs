@@ -1,12 +1,12 @@
 //! The log's thread. It takes all calls that are waiting, of all documents, and runs them in one transaction, so that
 //! they share one sync to disk. Events and answers go out after the commit.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
-use super::table::{ROWS, Table};
+use super::table::Table;
 use super::{Answer, Call, Function};
 use crate::bus::{BusError, Event, Result};
 use crate::room::log::{Head, ReadReply, Tip};
@@ -28,20 +28,20 @@ impl Writer {
         Self { table, stuck: None }
     }
 
-    pub(super) async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Call>) {
+    pub(super) fn run(mut self, mut queue: mpsc::UnboundedReceiver<Call>) {
         let (mut batch, mut next) = (Vec::new(), Instant::now());
-        while queue.recv_many(&mut batch, BATCH).await > 0 {
-            if next > Instant::now() {
-                tokio::time::sleep_until(next).await;
-                while batch.len() < BATCH
-                    && let Ok(call) = queue.try_recv()
-                {
-                    batch.push(call);
-                }
+        while let Some(first) = queue.blocking_recv() {
+            batch.push(first);
+            // Nobody wakes it meanwhile, however many come.
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+            while batch.len() < BATCH
+                && let Ok(call) = queue.try_recv()
+            {
+                batch.push(call);
             }
             next = Instant::now() + COMMIT_EVERY;
             let several = batch.len() > 1;
-            match self.commit(&batch).await {
+            match self.commit(&batch) {
                 Ok(answers) => {
                     self.note(&Ok(&answers[..]));
                     batch.drain(..).zip(answers).for_each(|(call, answer)| tell(call, Ok(answer)));
@@ -49,7 +49,7 @@ impl Writer {
                 // What one document's call fails of must not fail the others'.
                 Err(_) if several => {
                     for call in batch.drain(..) {
-                        let answer = self.commit(std::slice::from_ref(&call)).await;
+                        let answer = self.commit(std::slice::from_ref(&call));
                         self.note(&answer.as_deref());
                         tell(call, answer.and_then(|mut answers| answers.pop().ok_or_else(no_answer)));
                     }
@@ -81,16 +81,11 @@ impl Writer {
         }
     }
 
-    async fn commit(&mut self, batch: &[Call]) -> Result<Vec<Answer>> {
+    fn commit(&mut self, batch: &[Call]) -> Result<Vec<Answer>> {
         let mut answers = Vec::with_capacity(batch.len());
-        // One statement is a transaction of its own.
-        let outcome = if batch.len() <= ROWS && batch.iter().all(|call| self.is_append_to_known(call)) {
-            self.answer_all(batch, &mut answers).await
-        } else {
-            self.table.begin().await?;
-            let answered = self.answer_all(batch, &mut answers).await;
-            self.table.end(answered).await
-        };
+        self.table.begin()?;
+        let answered = self.answer_all(batch, &mut answers);
+        let outcome = self.table.end(answered);
         if outcome.is_err() {
             // What is known of them may be of the transaction that failed.
             self.table.forget(batch.iter().map(|call| call.document.as_str()));
@@ -98,32 +93,28 @@ impl Writer {
         outcome.map(|()| answers)
     }
 
-    fn is_append_to_known(&self, call: &Call) -> bool {
-        matches!(call.function, Function::Append { .. }) && self.table.knows(&call.document)
-    }
-
-    async fn answer_all(&mut self, batch: &[Call], answers: &mut Vec<Answer>) -> Result<()> {
+    fn answer_all(&mut self, batch: &[Call], answers: &mut Vec<Answer>) -> Result<()> {
         for call in batch {
-            answers.push(self.answer(call).await?);
+            answers.push(self.answer(call)?);
         }
-        self.table.flush().await
+        self.table.flush()
     }
 
-    async fn answer(&mut self, call: &Call) -> Result<Answer> {
+    fn answer(&mut self, call: &Call) -> Result<Answer> {
         let (document, table) = (call.document.as_str(), &mut self.table);
         match call.function {
-            Function::Uncovered(behind) => return Ok(Answer::Uncovered(table.documents(behind).await?)),
+            Function::Uncovered(behind) => return Ok(Answer::Uncovered(table.documents(behind)?)),
             // Also if its head is damaged.
             Function::Delete => {
-                table.delete(document).await?;
+                table.delete(document)?;
                 return Ok(Answer::Deleted);
             }
             _ => {}
         }
-        let state = table.head(document).await?;
+        let state = table.head(document)?;
         Ok(match &call.function {
             Function::Read => {
-                let entries = table.entries(document).await?;
+                let entries = table.entries(document)?;
                 let (head, last) = state.unzip();
                 Answer::Read(ReadReply { entries, last, head, tenure: table.tenure.clone() })
             }
@@ -132,7 +123,7 @@ impl Writer {
                 Answer::Peek(Tip { last, head, tenure: table.tenure.clone() })
             }
             Function::UncoveredEnd => {
-                let any = table.has_entries(document).await?;
+                let any = table.has_entries(document)?;
                 Answer::UncoveredEnd(state.filter(|_| any).map(|(_, last)| last))
             }
             Function::Uncovered(_) | Function::Delete => return Err(no_answer()),
@@ -141,7 +132,7 @@ impl Writer {
                     return Ok(Answer::Written(None));
                 }
                 let head = Head { epoch: *epoch, tenure: tenure.clone() };
-                table.write_head(document, &head, 0).await?;
+                table.write_head(document, &head, 0)?;
                 Answer::Written(Some(table.append(document, head, 0, update)))
             }
             Function::Append { epoch, update } => match state {
@@ -152,7 +143,7 @@ impl Writer {
             },
             Function::Cover(position, rev) => match state {
                 Some((head, last)) if head.epoch == position.epoch => {
-                    table.cover(document, *position, &head, last.n).await?;
+                    table.cover(document, *position, &head, last.n)?;
                     Answer::Covered(Some((*position, *rev)))
                 }
                 _ => Answer::Covered(None),

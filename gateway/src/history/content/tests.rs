@@ -168,3 +168,13 @@ proptest! {
         used(state(&doc)).unwrap();
     }
 }
+
+#[test]
+fn deleted_content_that_is_kept_need_not_be_legible() {
+    // JSON content, which yrs does not read, and text behind it.
+    let structs = [1, 2, 1, 0, 0x02, 1, 1, b'a', 1, 1, b'1', 0x04, 1, 1, b't', 2, b'h', b'i'];
+    let state = |deletions: &[u8]| [&structs[..], deletions].concat();
+    assert!(matches!(open(&state(&[0])), Err(Unreadable::Illegible(_))));
+    let content = read(&open(&state(&[1, 1, 1, 0, 1])).unwrap()).unwrap();
+    assert_eq!(content.0.keys().collect::<Vec<_>>(), ["t"]);
+}

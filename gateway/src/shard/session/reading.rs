@@ -23,6 +23,8 @@ use crate::shard::state::{Shared, State};
 
 /// What one read takes from a socket at most.
 const READ_BYTES: usize = 64 << 10;
+/// Of the usual rate, while the memory is nearly used up.
+const SCARCE_SHARE: f64 = 0.1;
 /// Bytes of unfinished messages of all sessions, beyond which nobody's may grow: room for sixteen of the largest.
 const UNFINISHED_BYTES: i64 = 256 << 20;
 /// Except one that is no longer than this, so that people can type while somebody fills that.
@@ -108,7 +110,7 @@ impl Shared {
     /// Behind our close frame only the client's is looked for: the socket is read on so that the client gets our frame
     /// and not a reset.
     fn decode(self: &Rc<Self>, state: &mut State, id: SessionId, input: &mut BytesMut) -> bool {
-        let rate = self.setup.max_messages_per_second;
+        let rate = self.rate();
         let (mut ended, mut begun) = (false, Instant::now());
         loop {
             let Some(session) = state.sessions.get_mut(&id) else { return ended };
@@ -179,9 +181,15 @@ impl Shared {
         }
     }
 
+    /// Messages a second that a session may send on average. Fewer while the memory is nearly used up.
+    fn rate(&self) -> f64 {
+        let slowed = if self.setup.memory.is_scarce() { SCARCE_SHARE } else { 1.0 };
+        self.setup.max_messages_per_second * slowed
+    }
+
     /// Gives a session's message to its room.
     fn say(self: &Rc<Self>, state: &mut State, id: SessionId, message: Message) {
-        let (rate, received) = (self.setup.max_messages_per_second, state.received);
+        let (rate, received) = (self.rate(), state.received);
         let Some(session) = state.sessions.get_mut(&id) else { return };
         match &message {
             // The resync answers. A message may ask a thousand times, and each answer takes time to make.

@@ -2,17 +2,16 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sqlx::SqliteConnection;
 
 use super::SqliteStore;
 use super::damage::unavailable;
-use crate::history::policy::{ClientId, LastVersion, Past, Written};
+use super::past::{self, clients, json};
+use crate::history::policy::Past;
+use crate::store::Result;
 use crate::store::archive::{
-    Adopted, Archive, Author, AuthorColumns, DocumentColumns, DocumentInfo, Packed, STRIKES_KEEP_FOR, VersionInfo,
-    authors_of, pack, unpack,
+    Adopted, Archive, Author, AuthorColumns, DocumentColumns, DocumentInfo, STRIKES_KEEP_FOR, VersionInfo, authors_of,
+    pack, unpack,
 };
-use crate::store::row::{self, ROW, RowColumns};
-use crate::store::{Result, StoreError};
 
 const DOCUMENT: &str = "SELECT id, length(state), rev, created_at, updated_at FROM documents WHERE deleted_at IS NULL";
 const VERSION: &str = "id, name, created_at, authors, bytes";
@@ -23,108 +22,13 @@ fn version((id, name, created_at, authors, bytes): VersionColumns) -> Result<Ver
     Ok(VersionInfo { id, name, created_at, authors: clients(&authors)?, bytes })
 }
 
-fn clients(json: &str) -> Result<Vec<ClientId>> {
-    serde_json::from_str(json).map_err(|error| StoreError::Corrupt(format!("a version's authors `{json}`: {error}")))
-}
-
-fn json(value: &impl serde::Serialize) -> String {
-    // Lists of numbers.
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-/// Writes down whose writing has grown in the row of this `rev`.
-pub(super) async fn note_authors(
-    db: &mut SqliteConnection,
-    document: &str,
-    grown: &[(ClientId, u32)],
-    rev: i64,
-) -> sqlx::Result<()> {
-    if grown.is_empty() {
-        return Ok(());
-    }
-    let query = "INSERT INTO authors (document, client, clock, last_rev) \
-                 SELECT ?, value ->> 0, value ->> 1, ? FROM json_each(?) WHERE true \
-                 ON CONFLICT (document, client) DO UPDATE \
-                 SET clock = excluded.clock, last_rev = excluded.last_rev, last_seen = unixepoch()";
-    sqlx::query(query).bind(document).bind(rev).bind(json(&grown)).execute(db).await.map(drop)
-}
-
 impl SqliteStore {
-    /// The row and the history before a checkpoint. None: no row, or a deleted one.
-    pub(super) async fn past(&self, document: &str) -> Result<Option<Past>> {
-        type Columns = (i64, i64, i64, i64, Option<i64>, Option<i64>, Option<String>);
-        let row: Option<Columns> = sqlx::query_as(
-            "SELECT d.rev, unixepoch(), d.created_at, d.updated_at, v.rev, v.created_at, v.authors \
-             FROM documents d LEFT JOIN versions v ON v.id = (SELECT id FROM versions \
-                 WHERE document = d.id AND name IS NULL AND rev > 0 ORDER BY id DESC LIMIT 1) \
-             WHERE d.id = ? AND d.deleted_at IS NULL",
-        )
-        .bind(document)
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(unavailable)?;
-        let Some((rev, now, created_at, updated_at, version_rev, version_created_at, authors)) = row else {
-            return Ok(None);
-        };
-        let last = match (version_rev, version_created_at, authors) {
-            (Some(rev), Some(created_at), Some(authors)) => {
-                Some(LastVersion { rev, created_at, authors: clients(&authors)? })
-            }
-            _ => None,
-        };
-        let written: Vec<(i64, u32, i64)> =
-            sqlx::query_as("SELECT client, clock, last_rev FROM authors WHERE document = ?")
-                .bind(document)
-                .fetch_all(&self.pool)
-                .await
-                .map_err(unavailable)?;
-        let written = written
-            .into_iter()
-            .map(|(client, clock, last_rev)| Written { client: client.cast_unsigned(), clock, last_rev })
-            .collect();
-        Ok(Some(Past { rev, now, created_at, updated_at, last, written }))
-    }
-
-    /// The row's state, ready to become a version. If the row is another one by now, the compare-and-set fails and
-    /// this goes with it.
-    pub(super) async fn pack_row(&self, document: &str) -> Result<Packed> {
-        // A room that was open before its document came into quarantine goes on.
-        let query = sqlx::query_as::<_, RowColumns>(ROW).bind(document);
-        let columns = query.fetch_optional(&self.pool).await.map_err(unavailable)?;
-        let row = columns.map(|columns| row::read(document, columns)).transpose()?;
-        pack(row.map(|row| row.state).unwrap_or_default()).await
-    }
-
-    /// Keeps the row of `rev` as an automatic version, and no more of those than the policy allows.
-    pub(super) async fn keep(
-        &self,
-        db: &mut SqliteConnection,
-        document: &str,
-        rev: i64,
-        created_at: i64,
-        authors: &[ClientId],
-        packed: Packed,
-    ) -> sqlx::Result<()> {
-        sqlx::query(
-            "INSERT INTO versions (document, rev, created_at, authors, bytes, state) VALUES (?, ?, ?, ?, ?, ?)",
-        )
-        .bind(document)
-        .bind(rev)
-        .bind(created_at)
-        .bind(json(&authors))
-        .bind(packed.bytes)
-        .bind(packed.compressed)
-        .execute(&mut *db)
-        .await?;
-        sqlx::query(
-            "DELETE FROM versions WHERE document = ?1 AND name IS NULL AND id <= \
-             (SELECT id FROM versions WHERE document = ?1 AND name IS NULL ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-        )
-        .bind(document)
-        .bind(self.policy.keep)
-        .execute(db)
-        .await
-        .map(drop)
+    /// The row and the history, for a version of now. None: no row, or a deleted one.
+    async fn past(&self, document: &str) -> Result<Option<Past>> {
+        let row = sqlx::query_as(past::ROW).bind(document).fetch_optional(&self.pool).await.map_err(unavailable)?;
+        let Some(row) = row else { return Ok(None) };
+        let authors = sqlx::query_as(past::AUTHORS).bind(document).fetch_all(&self.pool).await.map_err(unavailable)?;
+        past::past(row, authors).map(Some)
     }
 }
 

@@ -9,7 +9,7 @@ use sqlx::sqlite::SqlitePool;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::is_damage;
+use super::SqliteError as _;
 use crate::store::{Result, StoreError};
 
 const RETRY: Duration = Duration::from_secs(1);
@@ -74,7 +74,7 @@ async fn check(pool: &SqlitePool) -> sqlx::Result<std::result::Result<(), String
     match found {
         Ok(found) if found == "ok" => Ok(Ok(())),
         Ok(found) => Ok(Err(found)),
-        Err(error) if is_damage(&error) => Ok(Err(error.to_string())),
+        Err(error) if error.is_damage() => Ok(Err(error.to_string())),
         Err(error) => Err(error),
     }
 }

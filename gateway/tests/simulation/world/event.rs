@@ -24,6 +24,8 @@ pub(crate) enum Down {
 pub(crate) enum Event {
     Connect(usize),
     Edit(usize),
+    /// A stranger comes or does something.
+    Stranger(usize),
     Up {
         gateway: usize,
         process: u64,

@@ -1,8 +1,10 @@
 //! Gateways: their rooms, what those want, and the sweep.
 
+use bytes::Bytes;
+use editorcluster_core::document::EMPTY_VECTOR;
 use gateway::protocol::yjs::Message;
 use gateway::room::log::Position;
-use gateway::room::{Effect, Input, Limits, Now, Room, Rule};
+use gateway::room::{Effect, Input, Limits, Now, Room, Rule, SessionId};
 use rand::Rng as _;
 
 use super::{Down, Event, GATEWAYS, SWEEP_EVERY, World, ms};
@@ -86,6 +88,30 @@ impl World {
         }
     }
 
+    /// All that a gateway's room has, as somebody is told it who comes with nothing.
+    pub(crate) fn ask_for_all(&mut self, gateway: usize) -> Option<Bytes> {
+        let now = self.now;
+        let session = SessionId(u64::MAX);
+        let room = self.gateways[gateway].room.as_mut()?;
+        let hello = Message::SyncStep1(Bytes::from_static(EMPTY_VECTOR));
+        let mut effects = Vec::new();
+        for input in [Input::Join { session }, Input::Message { session, message: hello }, Input::Leave { session }] {
+            room.handle(now, input, &mut effects);
+        }
+        let mut told = None;
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } if to == [session] => {
+                    if let Message::SyncStep2(whole) = message {
+                        told = Some(whole);
+                    }
+                }
+                other => self.effect(gateway, other),
+            }
+        }
+        told
+    }
+
     pub(super) fn effect(&mut self, gateway: usize, effect: Effect) {
         match effect {
             Effect::Send { to, message } => {
@@ -102,7 +128,7 @@ impl World {
                 }
             }
             Effect::Acknowledge { session, update } => self.send_down(session, Down::Acknowledge(update)),
-            Effect::Close { reason, .. } => panic!("a well-behaved client was closed: {reason:?}"),
+            Effect::Close { session, reason } => self.closed(session, &reason),
             Effect::Pause(_) | Effect::PublishAwareness(_) | Effect::QueryAwareness => {}
             Effect::WakeAt(at) => {
                 let life = self.gateways[gateway].life;

@@ -48,6 +48,7 @@ impl World {
         let (message, deleted) = self.clients[client].edit(self.now, &mut self.random);
         self.deleted.extend(deleted);
         if let Some(message) = message {
+            self.overhear(&message);
             self.send_up(client, Up::Message(message));
         }
     }
@@ -71,7 +72,10 @@ impl World {
 
     pub(super) fn send_down(&mut self, session: SessionId, what: Down) {
         let delay = self.delay();
-        let client = self.sessions[&session];
+        if let Some(stranger) = self.stranger_of(session) {
+            return self.stranger_is_told(stranger, what);
+        }
+        let Some(&client) = self.sessions.get(&session) else { return };
         let Some(link) = self.clients[client].link.as_mut().filter(|link| link.session == session) else { return };
         link.down = link.down.max(self.now + delay);
         let at = link.down;

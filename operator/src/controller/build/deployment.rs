@@ -177,6 +177,12 @@ fn environment(plan: &Validated) -> Vec<EnvVar> {
         env("EDITORCLUSTER_WEB", plan.web.to_string()),
         env("EDITORCLUSTER_LOG_FORMAT", "json"),
     ]);
+    // None are left out, or every cluster's gateways would roll when the operator begins to know this.
+    if !history.keep_deleted.is_empty() {
+        // A name may have what stands for a variable.
+        let patterns = history.keep_deleted.join("\n").replace('$', "$$");
+        variables.push(env("EDITORCLUSTER_KEEP_DELETED", patterns));
+    }
     variables
 }
 

@@ -168,7 +168,7 @@ fn the_gateway_knows_every_variable_and_its_defaults_are_the_specs() {
             || (number.is_some() && value.parse::<u64>().ok() == number);
         assert!(same, "{}: the gateway's default is {default}, and a spec without it means {value}", variable.name);
     }
-    let spec = "{gateway: {api: Admin, sweepSeconds: 60}, history: {keep: 7, keepHours: 24, everySeconds: 900, pauseSeconds: 60, tombstoneHours: 48}}";
+    let spec = "{gateway: {api: Admin, sweepSeconds: 60}, history: {keep: 7, keepHours: 24, everySeconds: 900, pauseSeconds: 60, tombstoneHours: 48, keepDeleted: [notes, 'a, b$(c)/*']}}";
     let variables = container(spec).env.unwrap();
     for (name, value) in [
         ("API", "admin"),
@@ -178,6 +178,8 @@ fn the_gateway_knows_every_variable_and_its_defaults_are_the_specs() {
         ("VERSION_EVERY", "900s"),
         ("VERSION_PAUSE", "60s"),
         ("TOMBSTONE", "48h"),
+        // The kubelet makes one `$` of two.
+        ("KEEP_DELETED", "notes\na, b$$(c)/*"),
     ] {
         let found = variables.iter().find(|it| it.name == format!("EDITORCLUSTER_{name}")).unwrap();
         assert_eq!(found.value.as_deref(), Some(value), "{name}");

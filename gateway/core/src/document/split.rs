@@ -1,0 +1,187 @@
+//! A long update as several that are applied one after the other. Structs are taken in an order in which what they refer
+//! to comes before them, so nothing is pending in between.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use bytes::Bytes;
+
+use super::encode::write_section;
+use super::refused::Refused;
+use super::structs::{Struct, clock};
+use crate::lib0::{Reader, write_var_uint};
+
+/// An update in pieces, which are parts of the long one as far as they can be.
+pub type Pieces = Vec<Bytes>;
+
+/// Updates of about `most` bytes each, which together are `update`. A struct is never cut. What the update refers to and
+/// does not have is taken for known. The last part has all deletions.
+///
+/// # Errors
+/// The bytes are no update.
+pub fn split(update: &Bytes, most: usize) -> Result<Vec<Pieces>, Refused> {
+    let mut splitting = Splitting::read(update, most)?;
+    for number in 0..splitting.sections.len() {
+        splitting.advance(number)?;
+        splitting.wake(number)?;
+    }
+    Ok(splitting.finish())
+}
+
+struct Section<'a> {
+    client: u64,
+    reader: Reader<'a>,
+    clock: u32,
+    left: u64,
+    end: &'a [u8],
+    /// Other sections that wait for a clock of this one.
+    waiting: BinaryHeap<Reverse<(u32, usize)>>,
+}
+
+/// Structs of one section that follow each other.
+struct Run {
+    section: usize,
+    clock: u32,
+    structs: u64,
+    from: usize,
+    to: usize,
+}
+
+struct Splitting<'a> {
+    update: &'a Bytes,
+    most: usize,
+    sections: Vec<Section<'a>>,
+    by_client: HashMap<u64, usize>,
+    deletions: &'a [u8],
+    /// The part that is being filled: its runs, by section, and its size.
+    runs: Vec<Run>,
+    run_of: HashMap<usize, usize>,
+    size: usize,
+    parts: Vec<Pieces>,
+}
+
+impl<'a> Splitting<'a> {
+    fn read(update: &'a Bytes, most: usize) -> Result<Self, Refused> {
+        let mut reader = Reader::new(update);
+        let (mut sections, mut by_client) = (Vec::new(), HashMap::new());
+        for number in 0..reader.var_uint()? {
+            let left = reader.var_uint()?;
+            let client = reader.var_uint()?;
+            let clock = clock(&mut reader)?;
+            let first = reader.clone();
+            for _ in 0..left {
+                Struct::read(&mut reader)?;
+            }
+            by_client.insert(client, number as usize);
+            let waiting = BinaryHeap::new();
+            sections.push(Section { client, reader: first, clock, left, end: reader.rest(), waiting });
+        }
+        let (runs, run_of, parts) = (Vec::new(), HashMap::new(), Vec::new());
+        Ok(Self { update, most, sections, by_client, deletions: reader.rest(), runs, run_of, size: 0, parts })
+    }
+
+    /// Takes a section's structs until one refers to what was not taken yet.
+    fn advance(&mut self, number: usize) -> Result<(), Refused> {
+        while self.sections[number].left > 0 {
+            let section = &self.sections[number];
+            let mut reader = section.reader.clone();
+            let found = Struct::read(&mut reader)?;
+            let missing = found.references().find_map(|id| {
+                let other = *self.by_client.get(&id.client)?;
+                let section = &self.sections[other];
+                let waits = other != number && section.left > 0 && id.clock >= section.clock;
+                waits.then_some((other, id.clock))
+            });
+            if let Some((other, clock)) = missing {
+                self.sections[other].waiting.push(Reverse((clock, number)));
+                return Ok(());
+            }
+            self.take(number, &reader);
+            let section = &mut self.sections[number];
+            section.reader = reader;
+            section.clock = section.clock.checked_add(found.length).ok_or(Refused::ClockTooLarge)?;
+            section.left -= 1;
+        }
+        Ok(())
+    }
+
+    /// Goes on with what waited for a section, and with what waited for that.
+    fn wake(&mut self, number: usize) -> Result<(), Refused> {
+        let mut woken = vec![number];
+        while let Some(number) = woken.pop() {
+            let (reached, done) = (self.sections[number].clock, self.sections[number].left == 0);
+            let waiting = &mut self.sections[number].waiting;
+            let mut due = Vec::new();
+            while waiting.peek().is_some_and(|Reverse((clock, _))| done || *clock < reached) {
+                due.extend(waiting.pop().map(|Reverse((_, other))| other));
+            }
+            for other in due {
+                self.advance(other)?;
+                woken.push(other);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, number: usize, behind: &Reader<'_>) {
+        let section = &self.sections[number];
+        let at = |remaining: usize| self.update.len() - remaining;
+        let (from, to) = (at(section.reader.remaining()), at(behind.remaining()));
+        self.size += to - from;
+        let index = *self.run_of.entry(number).or_insert_with(|| {
+            self.runs.push(Run { section: number, clock: section.clock, structs: 0, from, to });
+            self.runs.len() - 1
+        });
+        let run = &mut self.runs[index];
+        run.structs += 1;
+        run.to = to;
+        if self.size >= self.most {
+            let mut part = self.part();
+            part.push(Bytes::from_static(&[0]));
+            self.parts.push(part);
+        }
+    }
+
+    /// The structs of the part that was being filled; another one begins.
+    fn part(&mut self) -> Pieces {
+        let mut pieces = Vec::new();
+        let mut head = Vec::new();
+        write_var_uint(&mut head, self.runs.len() as u64);
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.sort_unstable_by_key(|run| Reverse(self.sections[run.section].client));
+        for run in runs {
+            write_section(&mut head, run.structs, self.sections[run.section].client, run.clock);
+            pieces.push(std::mem::take(&mut head).into());
+            pieces.push(self.update.slice(run.from..run.to));
+        }
+        if !head.is_empty() {
+            pieces.push(head.into());
+        }
+        self.run_of.clear();
+        self.size = 0;
+        pieces
+    }
+
+    fn finish(mut self) -> Vec<Pieces> {
+        // What refers to each other in a circle waits at whoever reads it, as it does in one piece.
+        for number in 0..self.sections.len() {
+            let section = &self.sections[number];
+            if section.left > 0 {
+                let at = |remaining: usize| self.update.len() - remaining;
+                let (from, to) = (at(section.reader.remaining()), at(section.end.len()));
+                let (clock, left) = (section.clock, section.left);
+                match self.run_of.get(&number) {
+                    Some(&index) => {
+                        self.runs[index].structs += left;
+                        self.runs[index].to = to;
+                    }
+                    None => self.runs.push(Run { section: number, clock, structs: left, from, to }),
+                }
+            }
+        }
+        let mut last = self.part();
+        last.push(self.update.slice(self.update.len() - self.deletions.len()..));
+        self.parts.push(last);
+        self.parts
+    }
+}
