@@ -4,7 +4,7 @@
 #![no_main]
 
 use bytes::{Bytes, BytesMut};
-use gateway::protocol::lib0::{Reader, write_var_bytes, write_var_string, write_var_uint};
+use editorcluster_core::lib0::{Reader, write_var_bytes, write_var_string, write_var_uint};
 use gateway::protocol::yjs::{Message, decode_all, decode_awareness, encode_awareness};
 use libfuzzer_sys::fuzz_target;
 
@@ -52,6 +52,6 @@ fn values(bytes: &[u8]) {
     }
     let mut reader = Reader::new(bytes);
     if let Ok(number) = reader.var_int() {
-        assert!(number.unsigned_abs() <= gateway::protocol::lib0::MAX_UINT);
+        assert!(number.unsigned_abs() <= editorcluster_core::lib0::MAX_UINT);
     }
 }

@@ -1,6 +1,7 @@
 //! What a client's frame means for its session. Pure: the codes of every refusal are here and nowhere else.
 
 use bytes::Bytes;
+use editorcluster_core::document::Refused;
 
 use crate::metrics::BadMessage;
 use crate::protocol::websocket::{Event, FrameError};
@@ -87,7 +88,9 @@ impl From<CloseReason> for Refusal {
         match reason {
             CloseReason::Undecodable => Self::bad(1007, BadMessage::Undecodable, "an awareness update does not decode"),
             CloseReason::Refused(refused) => {
-                Self::bad(1007, BadMessage::Refused, format!("the update is refused: {refused}"))
+                let is_update = !matches!(refused, Refused::Malformed(_) | Refused::TrailingBytes(_));
+                let bad = if is_update { BadMessage::Refused } else { BadMessage::Undecodable };
+                Self::bad(1007, bad, format!("the update is refused: {refused}"))
             }
 
             CloseReason::DocumentTooLarge => {
