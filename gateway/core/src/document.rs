@@ -105,7 +105,14 @@ impl Document {
     /// # Errors
     /// The bytes are no update.
     pub fn take(&mut self, update: &Bytes) -> Result<Admitted, Refused> {
-        self.integrate(update, Source::Stored, usize::MAX)
+        match self.integrate(update, Source::Stored, usize::MAX) {
+            // Old clients made such structs, which are nothing; to merge leaves them out.
+            Err(Refused::EmptyStruct) => {
+                let update = merge([&update[..]])?;
+                self.integrate(&update, Source::Stored, usize::MAX)
+            }
+            taken => taken,
+        }
     }
 
     /// Takes the database's row in. Into an empty document it goes as it is, uncopied.
@@ -114,7 +121,11 @@ impl Document {
     /// The row is no update.
     pub fn load(&mut self, row: &Bytes) -> Result<Admitted, Refused> {
         let fresh = self.clients.is_empty() && self.pending.is_empty();
-        let admitted = self.take(row)?;
+        let admitted = self.integrate(row, Source::Stored, usize::MAX);
+        if admitted == Err(Refused::EmptyStruct) {
+            return self.take(row);
+        }
+        let admitted = admitted?;
         if fresh && admitted.waits.is_none() && self.is_followed_up()? {
             self.encoded = Some(row.clone());
         }

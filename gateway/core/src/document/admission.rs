@@ -195,6 +195,9 @@ impl<'a> Planning<'a, '_> {
             let mut end = section.clock;
             for _ in 0..section.left {
                 let length = Struct::read(reader)?.length;
+                if length == 0 {
+                    return Err(Refused::EmptyStruct);
+                }
                 end = end.checked_add(length).ok_or(Refused::ClockTooLarge)?;
             }
             self.sections[number].end = reader.rest();
@@ -238,7 +241,7 @@ impl<'a> Planning<'a, '_> {
             let mut reader = section.cursor.clone();
             let found = Struct::read(&mut reader)?;
             let end = at.checked_add(found.length).ok_or(Refused::ClockTooLarge)?;
-            if found.length == 0 && self.source == Source::Client {
+            if found.length == 0 {
                 return Err(Refused::EmptyStruct);
             }
             if found.info == SKIP || end <= known {

@@ -147,6 +147,19 @@ fn what_waits_in_the_log_or_a_row_is_kept_and_joins_later() {
 }
 
 #[test]
+fn structs_of_length_0_that_are_stored_are_left_out() {
+    let stored = made(7, 0, &[text(root("t"), "a"), deleted(behind(7, 0), 0), text(behind(7, 0), "b"), gc(0)]);
+    let waiting = made(8, 5, &[gc(0)]);
+    let state = made(7, 0, &[text(root("t"), "ab")]).bytes();
+    for take in [Document::take, Document::load] {
+        let mut document = Document::default();
+        assert_eq!(take(&mut document, &stored.bytes()).unwrap().news, Some(state.clone()));
+        assert_eq!(document.take(&waiting.bytes()), Ok(Admitted::default()));
+        assert_eq!((document.encode_state().unwrap(), document.pending_bytes()), (state.clone(), 0));
+    }
+}
+
+#[test]
 fn types_may_nest_so_deep_and_no_deeper() {
     let nested = |depth: u32| {
         let structs: Vec<_> = (0..depth).map(|at| array(if at == 0 { root("a") } else { within(7, at - 1) })).collect();
