@@ -251,7 +251,9 @@ impl<'a> Planning<'a, '_> {
                     self.sections[number].waits_for = Some(Id { client, clock: known });
                     return Ok(());
                 }
-                for id in found.references() {
+                // A part of a struct has what is known of it as its origin.
+                let refers = |id: &Id| at == known || Some(*id) == found.right;
+                for id in found.references().filter(refers) {
                     if id.client == client && id.clock >= at {
                         return match self.source {
                             Source::Client => Err(Refused::OwnFuture(Id { client, clock: at })),
