@@ -1,7 +1,7 @@
 use super::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Tenure};
 use super::*;
 use crate::protocol::yjs::Presence;
-use editorcluster_core::document::EMPTY_VECTOR;
+use editorcluster_core::document::{EMPTY_VECTOR, Id};
 
 const NOW: Now = Duration::from_secs(1);
 const GONE: SessionId = SessionId(1);
@@ -79,12 +79,12 @@ fn what_is_refused_after_it_was_held_is_not_acknowledged() {
     input(&mut room, Input::Join { session: GONE });
     input(&mut room, Input::Join { session: HERE });
     load(&mut room);
-    // Behind what the room does not have, and with a struct of the length 0 at its end.
-    let bad = Bytes::from_static(&[1, 2, 7, 1, 0x84, 7, 0, 1, b'y', 4, 1, 1, b't', 0, 0]);
+    // Behind what the room does not have, and with a struct at its end that refers to its own future.
+    let bad = Bytes::from_static(&[1, 2, 7, 1, 0x84, 7, 0, 1, b'y', 0x84, 7, 9, 1, b'z', 0]);
     let effects = send(&mut room, GONE, Message::Update(bad));
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Close { .. })), "{effects:?}");
     let effects = send(&mut room, HERE, Message::Update(Bytes::from_static(EDIT)));
-    let reason = CloseReason::Refused(Refused::EmptyStruct);
+    let reason = CloseReason::Refused(Refused::OwnFuture(Id { client: 7, clock: 2 }));
     let closed = |effect: &Effect| matches!(effect, Effect::Close { session: GONE, reason: why } if *why == reason);
     assert!(effects.iter().any(closed), "{effects:?}");
     assert!(!room.held.holds(GONE) && !room.held.has_settled());
