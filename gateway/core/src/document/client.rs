@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::index::{Index, Types};
-use super::piece::Piece;
+use super::piece::{Cutter, Piece};
 use super::ranges::Ranges;
 use super::refused::Refused;
 use super::structs::{DELETED, GC, Id, Struct};
@@ -204,7 +204,8 @@ fn collect_struct(
     is_gone: impl Fn(u32) -> bool,
 ) -> Result<(), Refused> {
     let end = id.clock + found.length;
-    let part = |clocks: Range<u32>| Piece::part(found, id, clocks.start - id.clock..clocks.end - id.clock);
+    let mut cutter = Cutter::new(found, id);
+    let mut part = |clocks: Range<u32>| cutter.part(clocks.start - id.clock..clocks.end - id.clock);
     let mut at = id.clock;
     for range in dirty.behind(id.clock).take_while(|range| range.start < end) {
         let (from, to) = (range.start.max(at), range.end.min(end));
