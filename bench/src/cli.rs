@@ -1,6 +1,7 @@
 //! The command line of the benchmark; `cargo e2e bench` builds what it needs and calls it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,7 +13,7 @@ use crate::attack::{self, Attack};
 use crate::report::Report;
 use crate::scenario::{self, Settings};
 use crate::subject::Kind;
-use crate::{cores, floor};
+use crate::{cores, floor, subject};
 
 /// Loads the gateway, and with --peers also Hocuspocus and Socket.IO, and prints what it costs. Figures go to
 /// target/bench/SCENARIO.jsonl as well.
@@ -26,6 +27,13 @@ struct Arguments {
     /// Also Hocuspocus with its Redis extension and Socket.IO with its Redis adapter, one after the other.
     #[arg(long)]
     peers: bool,
+    /// The program of another build of the gateway. S1 to S9 measure both in turn; at the end the medians stand side by
+    /// side.
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
+    /// How often each scenario is measured. Every other time the subjects come in the opposite order.
+    #[arg(long, default_value_t = 1, value_name = "TIMES", value_parser = clap::value_parser!(u64).range(1..))]
+    rounds: u64,
     /// How long each load is measured, and in O1 the rest afterwards.
     #[arg(long, default_value_t = 20, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
@@ -84,8 +92,12 @@ async fn measure(arguments: &Arguments) -> Result<usize> {
     let floor = floor::measure()?;
     println!("floor: {:.2} us for one write of 64 bytes to a loopback socket", floor.as_secs_f64() * 1e6);
     let peers: &[Kind] = if arguments.peers { &[Kind::Hocuspocus, Kind::SocketIo] } else { &[] };
-    let kinds = [&[Kind::Gateway], peers].concat();
-    let settings = Settings { kinds, length: Duration::from_secs(arguments.seconds) };
+    let before: &[Kind] = if arguments.against.is_some() { &[Kind::Before] } else { &[] };
+    if let Some(program) = &arguments.against {
+        subject::compare_with(program)?;
+    }
+    let kinds = [before, &[Kind::Gateway], peers].concat();
+    let mut settings = Settings { kinds, length: Duration::from_secs(arguments.seconds) };
     let mut report = Report::new(floor)?;
     for (name, what) in scenario::ALL {
         // A soak of seconds says nothing.
@@ -93,8 +105,11 @@ async fn measure(arguments: &Arguments) -> Result<usize> {
         if every || arguments.scenarios.iter().any(|wanted| wanted == name) {
             println!("{name}   {what}");
             report.begin(name)?;
-            scenario::run(name, &settings, &mut report).await?;
+            for _ in 0..arguments.rounds {
+                scenario::run(name, &settings, &mut report).await?;
+                settings.kinds.reverse();
+            }
         }
     }
-    Ok(report.missed())
+    Ok(report.end())
 }

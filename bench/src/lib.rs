@@ -15,6 +15,7 @@ pub mod dialect;
 pub mod edit;
 pub mod floor;
 pub mod ledger;
+pub mod pairs;
 pub mod process;
 pub mod report;
 pub mod scenario;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use crate::pairs::Pairs;
 use crate::subject::Kind;
 
 /// One figure of one subject in one scenario.
@@ -58,6 +59,7 @@ pub struct Report {
     folder: PathBuf,
     floor: Duration,
     missed: usize,
+    pairs: Pairs,
 }
 
 impl Report {
@@ -68,7 +70,7 @@ impl Report {
             "{:<4} {:<11} {:<30} {:>12} {:<6} {:>7} {:>9} {:>6} {:>5}",
             "", "subject", "metric", "value", "unit", "floors", "target", "lost", "dupl"
         );
-        Ok(Self { folder, floor, missed: 0 })
+        Ok(Self { folder, floor, missed: 0, pairs: Pairs::default() })
     }
 
     /// Empties the scenario's file.
@@ -105,13 +107,15 @@ impl Report {
             if missed { "  MISSED" } else { "" }
         );
         self.missed += usize::from(missed && !figure.peer);
+        self.pairs.take(&figure);
         let mut file = File::options().append(true).create(true).open(self.path(figure.scenario))?;
         writeln!(file, "{}", serde_json::to_string(&figure)?)?;
         Ok(())
     }
 
-    /// Our figures that are not as they should be.
-    pub fn missed(&self) -> usize {
+    /// Prints what two builds of the gateway have in common, and returns how many of our figures missed their target.
+    pub fn end(mut self) -> usize {
+        self.pairs.print();
         self.missed
     }
 }

@@ -56,7 +56,7 @@ pub async fn run(name: &str, settings: &Settings, report: &mut Report) -> Result
         "S6" => idle::run(settings, report).await,
         "S7" => connect::run(settings, report).await,
         "S8" => documents::run(settings, report).await,
-        "S9" => crowd::run(settings, report).await,
+        "S9" => crowd::run(settings, report),
         "O1" => reconcile::run(settings, report),
         "H1" => hostile::run(settings, report).await,
         "GROW" => growth::run(settings, report).await,

@@ -18,6 +18,8 @@ use crate::{cores, process};
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Gateway,
+    /// The gateway of another commit: the program given with `--against`.
+    Before,
     Hocuspocus,
     SocketIo,
 }
@@ -25,7 +27,7 @@ pub enum Kind {
 impl Kind {
     pub fn dialect(self) -> Dialect {
         match self {
-            Self::Gateway => Dialect::YWebsocket,
+            Self::Gateway | Self::Before => Dialect::YWebsocket,
             Self::Hocuspocus => Dialect::Hocuspocus,
             Self::SocketIo => Dialect::SocketIo,
         }
@@ -34,9 +36,15 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
+            Self::Before => "before",
             Self::Hocuspocus => "hocuspocus",
             Self::SocketIo => "socketio",
         }
+    }
+
+    /// Whether it is a gateway, this commit's or another's.
+    pub fn is_gateway(self) -> bool {
+        matches!(self, Self::Gateway | Self::Before)
     }
 }
 
@@ -70,13 +78,24 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// Where the program of [`Kind::Before`] is while it is measured.
+const BEFORE: &str = "target/bench/before";
+
+/// Makes `program` the one that [`Kind::Before`] starts. It is copied, so that a build cannot replace it meanwhile.
+pub fn compare_with(program: &Path) -> Result<()> {
+    let copy = repository().join(BEFORE);
+    std::fs::create_dir_all(copy.parent().context("a folder")?)?;
+    std::fs::copy(program, &copy).with_context(|| format!("cannot copy {}", program.display()))?;
+    Ok(())
+}
+
 impl Subject {
     pub fn start(kind: Kind, joined: Joined) -> Result<Self> {
         let shards = if let Joined::Sharded(shards) = joined { shards } else { 1 };
         let (count, redis, postgres) = match joined {
             Joined::Alone | Joined::Sharded(_) => (1, None, None),
             Joined::OverRedis(count) => {
-                let postgres = if kind == Kind::Gateway { Some(Postgres::start()?) } else { None };
+                let postgres = if kind.is_gateway() { Some(Postgres::start()?) } else { None };
                 (count, Some(Redis::start_in_memory()?), postgres)
             }
         };
@@ -139,8 +158,9 @@ impl Instance {
         let mut command = Command::new("taskset");
         command.args(["--cpu-list", &format!("{}-{}", cores::SUBJECT, cores::SUBJECT + shards - 1)]);
         match kind {
-            Kind::Gateway => {
-                command.arg(repository().join("target/release/gateway"));
+            Kind::Gateway | Kind::Before => {
+                let program = if kind == Kind::Before { BEFORE } else { "target/release/gateway" };
+                command.arg(repository().join(program));
                 command.args(["--shards", &shards.to_string(), "--web", "false", "--log-level", "error"]);
                 command.arg("--listen").arg(format!("127.0.0.1:{port}"));
                 command.arg("--admin-listen").arg(format!("127.0.0.1:{}", free_port()?));

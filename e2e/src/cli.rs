@@ -43,6 +43,12 @@ enum Command {
         /// Also Hocuspocus and Socket.IO, in the same run under the same load.
         #[arg(long)]
         peers: bool,
+        /// The program of another build of the gateway, which is measured in turn with this one.
+        #[arg(long, value_name = "PROGRAM")]
+        against: Option<std::path::PathBuf>,
+        /// How often each scenario is measured.
+        #[arg(long, default_value_t = 1, value_name = "TIMES")]
+        rounds: u64,
         /// How long each load is measured.
         #[arg(long, default_value_t = 20, value_name = "SECONDS")]
         seconds: u64,
@@ -57,9 +63,10 @@ pub async fn run() -> Result<()> {
         Command::Up { bare: false } => cluster::up_with_sample(&progress).await,
         Command::Down => cluster::down(&progress).await,
         Command::Test { filter, keep } => suite::test(filter.as_deref(), keep, &progress).await,
-        Command::Bench { mut scenarios, peers, seconds } => {
-            scenarios.extend(["--seconds".to_owned(), seconds.to_string()]);
-            bench::run(&scenarios, peers, &progress).await
+        Command::Bench { scenarios: mut words, peers, against, rounds, seconds } => {
+            words.extend(["--seconds".to_owned(), seconds.to_string(), "--rounds".to_owned(), rounds.to_string()]);
+            words.extend(against.map(|program| format!("--against={}", program.display())));
+            bench::run(&words, peers, &progress).await
         }
     }
 }

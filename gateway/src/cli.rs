@@ -142,7 +142,8 @@ pub struct Args {
     /// Bytes of one WebSocket message at most; a larger one closes its socket (1009).
     #[arg(long, env = "EDITORCLUSTER_MAX_MESSAGE_BYTES", default_value_t = 16 << 20, value_name = "BYTES")]
     pub max_message_bytes: usize,
-    /// Bytes of one document at most; an edit that takes it further closes its socket (1009).
+    /// Bytes of one document at most, and about twice as many bytes of memory; an edit that takes it further closes its
+    /// socket (1009).
     #[arg(long, env = "EDITORCLUSTER_MAX_DOCUMENT_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
     pub max_document_bytes: usize,
     /// The documents of which deleted content is kept, for clients with `gc: false` that make snapshots (Y.Snapshot):

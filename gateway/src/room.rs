@@ -101,6 +101,11 @@ impl Room {
         self.replica.document.bytes()
     }
 
+    /// About the memory that the document takes in this room.
+    pub fn memory(&self) -> usize {
+        self.replica.document.memory()
+    }
+
     /// Takes one input and appends what is to be done to `effects`.
     pub fn handle(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
         let was_loaded = self.replica.loaded();

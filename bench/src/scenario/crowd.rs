@@ -67,11 +67,15 @@ impl Worker {
     }
 }
 
-pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> {
-    if !settings.kinds.contains(&Kind::Gateway) {
-        return Ok(());
+pub(super) fn run(settings: &Settings, report: &mut Report) -> Result<()> {
+    for &kind in settings.kinds.iter().filter(|kind| kind.is_gateway()) {
+        measure(kind, settings, report)?;
     }
-    let subject = Subject::start(Kind::Gateway, Joined::OverRedis(GATEWAYS))?;
+    Ok(())
+}
+
+fn measure(kind: Kind, settings: &Settings, report: &mut Report) -> Result<()> {
+    let subject = Subject::start(kind, Joined::OverRedis(GATEWAYS))?;
     let empty = subject.resident()?;
     let mut workers = Vec::new();
     for index in 0..WORKERS {
@@ -94,7 +98,7 @@ pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> 
         all.p99 = all.p99.max(one.p99);
     }
     let figure =
-        |metric, value, unit| Figure::new("S9", Kind::Gateway, metric, value, unit).account(all.lost, all.duplicated);
+        |metric, value, unit| Figure::new("S9", kind, metric, value, unit).account(all.lost, all.duplicated);
     report.figure(figure("connections_held", held as f64, ""))?;
     report.figure(figure("connections_missing", (TARGET - held as f64).max(0.0), "").target(0.0))?;
     report.figure(figure("bytes_per_connection", each, "B"))?;

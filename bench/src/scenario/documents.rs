@@ -56,7 +56,7 @@ async fn measure(kind: Kind, report: &mut Report) -> Result<()> {
         client.sent().await?;
     }
     let figure = |metric, value, unit| Figure::new("S8", kind, metric, value, unit);
-    if kind == Kind::Gateway {
+    if kind.is_gateway() {
         // From its database, as documents are opened mostly.
         drop(open);
         subject.at_rest().await?;

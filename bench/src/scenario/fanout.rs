@@ -94,7 +94,7 @@ async fn measure(load: &Load, kind: Kind, length: Duration, report: &mut Report)
         Some(target) => p99.target(target),
         None => p99,
     })?;
-    if kind == Kind::Gateway {
+    if kind.is_gateway() {
         report.figure(figure("acknowledged_p99", milliseconds(&ledger.acknowledgement, 0.99), "ms"))?;
         report.figure(figure("not_acknowledged", ledger.unacknowledged() as f64, "").target(0.0))?;
     }

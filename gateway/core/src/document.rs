@@ -17,7 +17,7 @@ pub use self::encode::check_state_vector;
 pub use self::merge::{check, clocks, merge};
 pub use self::refused::{MAX_NESTING, Refused};
 pub use self::siblings::MAX_SIBLINGS;
-pub use self::split::{Pieces, split};
+pub use self::split::{MAX_CLIENTS, Pieces, split};
 pub use self::structs::Id;
 
 use self::admission::{Plan, Source, plan};
@@ -54,6 +54,9 @@ pub const EMPTY_VECTOR: &[u8] = &[0];
 /// News of at least this size are kept as a part of the update that brought them, uncopied.
 const SHARED_FROM: usize = 4096;
 
+/// A document may take twice as much memory as it may have bytes, and so many bytes more.
+const SPARED_MEMORY: usize = 64 << 10;
+
 /// What became of an update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admitted {
@@ -75,6 +78,8 @@ pub struct Document {
     dirty: Vec<(u64, std::ops::Range<u32>)>,
     /// Bytes of structs.
     size: usize,
+    /// Bytes of memory that the clients take around their structs.
+    around: usize,
     /// Updates that cannot be taken in yet. They are a part of the document, and nobody is given them.
     pending: Vec<Bytes>,
     /// The whole document as one update, if it has not changed since that was made.
@@ -94,7 +99,8 @@ impl Document {
     /// kept: whoever sent it sends it again, together with what it waits for.
     ///
     /// # Errors
-    /// The update would harm clients, or take the document beyond `most` bytes. Nothing of it was taken in.
+    /// The update would harm clients, or take the document beyond `most` bytes, or its memory beyond about twice as
+    /// many. Nothing of it was taken in.
     pub fn admit(&mut self, update: &Bytes, most: usize) -> Result<Admitted, Refused> {
         self.integrate(update, Source::Client, most)
     }
@@ -153,6 +159,18 @@ impl Document {
         self.pending.iter().map(Bytes::len).sum()
     }
 
+    /// About the memory that the document takes, in bytes. A hostile one takes many times its encoded size: each client
+    /// and each type has its place in the index.
+    pub fn memory(&self) -> usize {
+        self.bytes() + self.around + self.types.memory()
+    }
+
+    /// Whether so many more bytes go beyond the limit, of the encoded size or of memory.
+    fn is_beyond(&self, most: usize, more: usize) -> bool {
+        let most_memory = most.saturating_mul(2).saturating_add(SPARED_MEMORY);
+        self.bytes().saturating_add(more) > most || self.memory().saturating_add(more) > most_memory
+    }
+
     /// How deep types are in each other; top-level types count 0.
     pub fn nesting(&self) -> u16 {
         self.types.deepest()
@@ -180,10 +198,10 @@ impl Document {
             return Ok(Admitted { waits, ..Admitted::default() });
         }
         let mut news = if plan.all_is_news { update.clone() } else { encode::news(&plan, update)? };
-        if self.bytes().saturating_add(news.len()) > most {
+        if self.is_beyond(most, news.len()) {
             // What was deleted may make room.
             self.collect()?;
-            if self.bytes().saturating_add(news.len()) > most {
+            if self.is_beyond(most, news.len()) {
                 self.types.truncate(types);
                 return Err(Refused::DocumentTooLarge);
             }
@@ -295,9 +313,12 @@ impl Document {
                 bare.insert(section.client, section.deleted);
                 self.deletions = None;
             }
+            client.account(&mut self.around);
         }
         for (number, ranges) in plan.deletions {
-            self.clients.entry(number).or_default().deleted.add_all(&ranges);
+            let client = self.clients.entry(number).or_default();
+            client.deleted.add_all(&ranges);
+            client.account(&mut self.around);
             self.deletions = None;
             // What came without its content has none to lose.
             let mut dirty = Vec::new();

@@ -31,9 +31,9 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Bytes of document that the room keeps.
-    pub(super) fn bytes(&self) -> usize {
-        self.room.bytes()
+    /// About the memory that the room's document takes.
+    pub(super) fn memory(&self) -> usize {
+        self.room.memory()
     }
 
     pub(super) fn sessions(&self) -> Vec<SessionId> {

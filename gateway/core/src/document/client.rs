@@ -39,7 +39,12 @@ pub(super) struct Client {
     pub(super) deleted: Ranges,
     blocks: Vec<Block>,
     tail: Option<Box<Tail>>,
+    /// What of its memory is in the document's account.
+    accounted: usize,
 }
+
+/// What a client takes besides its structs, at least: its place in the map, and the allocation of its only block.
+const CLIENT_BYTES: usize = size_of::<(u64, Client)>() * 3 / 2 + 64;
 
 /// A block as a view.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +84,15 @@ impl Client {
         let tail = usize::from(self.tail.as_ref().is_some_and(|tail| tail.start <= clock));
         let before = self.blocks.partition_point(|block| block.start <= clock) + tail;
         self.chunks().skip(before.saturating_sub(1))
+    }
+
+    /// Brings `account`, the memory of all clients besides the bytes of their structs, up to date.
+    pub(super) fn account(&mut self, account: &mut usize) {
+        let tail = if self.tail.is_some() { size_of::<Tail>() } else { 0 };
+        let lists = self.index.memory() + self.deleted.memory() + self.blocks.capacity() * size_of::<Block>();
+        let memory = CLIENT_BYTES + lists + tail;
+        *account = *account + memory - self.accounted;
+        self.accounted = memory;
     }
 
     /// Bytes of structs.

@@ -42,12 +42,12 @@ impl Document {
                 client.deleted.add_all(&ranges);
                 self.deletions = None;
             }
-            if self.keeps_deleted {
-                continue;
+            if !self.keeps_deleted {
+                let before = client.bytes();
+                client.collect(number, &ranges, &self.types)?;
+                self.size = (self.size + client.bytes()).saturating_sub(before);
             }
-            let before = client.bytes();
-            client.collect(number, &ranges, &self.types)?;
-            self.size = (self.size + client.bytes()).saturating_sub(before);
+            client.account(&mut self.around);
         }
         Ok(())
     }

@@ -84,6 +84,7 @@ impl Document {
         let whole = Bytes::from(out);
         for ((_, client), at) in clients.into_iter().zip(places) {
             client.share(&whole, at);
+            client.account(&mut self.around);
         }
         self.encoded = Some(whole.clone());
         Ok(whole)

@@ -29,6 +29,11 @@ impl Types {
         self.0.len()
     }
 
+    /// What they take in memory.
+    pub(super) fn memory(&self) -> usize {
+        self.0.capacity() * size_of::<Type>()
+    }
+
     /// Forgets the types that were added beyond the first `length`.
     pub(super) fn truncate(&mut self, length: usize) {
         self.0.truncate(length);
@@ -118,6 +123,11 @@ impl Index {
     pub(super) fn runs(&self, next: u32) -> impl Iterator<Item = (std::ops::Range<u32>, Handle)> {
         let ends = self.parents.iter().skip(1).map(|(from, _)| *from).chain([next]);
         self.parents.iter().zip(ends).map(|((from, parent), end)| (*from..end, *parent))
+    }
+
+    /// What it takes in memory.
+    pub(super) fn memory(&self) -> usize {
+        (self.parents.capacity() + self.types.capacity()) * size_of::<(u32, Handle)>()
     }
 
     pub(super) fn shrink(&mut self) {

@@ -27,6 +27,11 @@ impl Ranges {
         self.0.len()
     }
 
+    /// What it takes in memory.
+    pub(super) fn memory(&self) -> usize {
+        self.0.capacity() * size_of::<Range<u32>>()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = Range<u32>> {
         self.0.iter().cloned()
     }

@@ -1,6 +1,7 @@
 //! Why an update or a state vector is refused.
 
 use super::siblings::MAX_SIBLINGS;
+use super::split::MAX_CLIENTS;
 use super::structs::Id;
 use super::value::MAX_DEPTH;
 use crate::lib0::ReadError;
@@ -42,6 +43,8 @@ pub enum Refused {
     Nesting,
     #[error("more than {MAX_SIBLINGS} insertions compete for one place")]
     Crowded,
+    #[error("more than {MAX_CLIENTS} clients in one update")]
+    TooManyClients,
     #[error("the document would be larger than it may be")]
     DocumentTooLarge,
 }

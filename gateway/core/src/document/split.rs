@@ -2,40 +2,46 @@
 //! to comes before them, so nothing is pending in between.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
 
 use bytes::Bytes;
 
+use self::deletions::Deletions;
 use super::encode::write_section;
 use super::refused::Refused;
 use super::structs::{Struct, clock};
 use crate::lib0::{Reader, write_var_uint};
 
+mod deletions;
+
+/// Clients in one long update, at most: what is kept of each while it is split is several times its shortest encoding.
+pub const MAX_CLIENTS: usize = 1 << 20;
+
 /// An update in pieces, which are parts of the long one as far as they can be.
 pub type Pieces = Vec<Bytes>;
 
 /// Updates of about `most` bytes each, which together are `update`. A struct is never cut. What the update refers to and
-/// does not have is taken for known. The last part has all deletions.
+/// does not have is taken for known. Deletions come last.
 ///
 /// # Errors
-/// The bytes are no update.
+/// The bytes are no update, or it has more than [`MAX_CLIENTS`] clients.
 pub fn split(update: &Bytes, most: usize) -> Result<Vec<Pieces>, Refused> {
     let mut splitting = Splitting::read(update, most)?;
     for number in 0..splitting.sections.len() {
         splitting.advance(number)?;
         splitting.wake(number)?;
     }
-    Ok(splitting.finish())
+    splitting.finish()
 }
 
-struct Section<'a> {
+/// What of a client's structs was not taken yet. Positions count from the update's beginning.
+struct Section {
     client: u64,
-    reader: Reader<'a>,
-    clock: u32,
+    at: usize,
+    end: usize,
     left: u64,
-    end: &'a [u8],
-    /// Other sections that wait for a clock of this one.
-    waiting: BinaryHeap<Reverse<(u32, usize)>>,
+    clock: u32,
 }
 
 /// Structs of one section that follow each other.
@@ -50,9 +56,11 @@ struct Run {
 struct Splitting<'a> {
     update: &'a Bytes,
     most: usize,
-    sections: Vec<Section<'a>>,
-    by_client: HashMap<u64, usize>,
-    deletions: &'a [u8],
+    sections: Vec<Section>,
+    by_client: HashMap<u64, u32>,
+    /// Of each section, which others wait for which of its clocks.
+    waiting: HashMap<usize, BinaryHeap<Reverse<(u32, usize)>>>,
+    deletions: Deletions,
     /// The part that is being filled: its runs, by section, and its size.
     runs: Vec<Run>,
     run_of: HashMap<usize, usize>,
@@ -65,40 +73,56 @@ impl<'a> Splitting<'a> {
         let mut reader = Reader::new(update);
         let (mut sections, mut by_client) = (Vec::new(), HashMap::new());
         for number in 0..reader.var_uint()? {
+            if sections.len() == MAX_CLIENTS {
+                return Err(Refused::TooManyClients);
+            }
             let left = reader.var_uint()?;
             let client = reader.var_uint()?;
             let clock = clock(&mut reader)?;
-            let first = reader.clone();
+            let at = update.len() - reader.remaining();
             for _ in 0..left {
                 Struct::read(&mut reader)?;
             }
-            by_client.insert(client, number as usize);
-            let waiting = BinaryHeap::new();
-            sections.push(Section { client, reader: first, clock, left, end: reader.rest(), waiting });
+            match by_client.entry(client) {
+                Entry::Occupied(_) => return Err(Refused::ClientTwice(client)),
+                Entry::Vacant(place) => place.insert(number as u32),
+            };
+            sections.push(Section { client, at, end: update.len() - reader.remaining(), left, clock });
         }
-        let (runs, run_of, parts) = (Vec::new(), HashMap::new(), Vec::new());
-        Ok(Self { update, most, sections, by_client, deletions: reader.rest(), runs, run_of, size: 0, parts })
+        Ok(Self {
+            update,
+            most,
+            sections,
+            by_client,
+            waiting: HashMap::new(),
+            deletions: Deletions::read(update, reader)?,
+            runs: Vec::new(),
+            run_of: HashMap::new(),
+            size: 0,
+            parts: Vec::new(),
+        })
     }
 
     /// Takes a section's structs until one refers to what was not taken yet.
     fn advance(&mut self, number: usize) -> Result<(), Refused> {
         while self.sections[number].left > 0 {
             let section = &self.sections[number];
-            let mut reader = section.reader.clone();
+            let mut reader = Reader::new(&self.update[section.at..section.end]);
             let found = Struct::read(&mut reader)?;
             let missing = found.references().find_map(|id| {
-                let other = *self.by_client.get(&id.client)?;
+                let other = *self.by_client.get(&id.client)? as usize;
                 let section = &self.sections[other];
                 let waits = other != number && section.left > 0 && id.clock >= section.clock;
                 waits.then_some((other, id.clock))
             });
             if let Some((other, clock)) = missing {
-                self.sections[other].waiting.push(Reverse((clock, number)));
+                self.waiting.entry(other).or_default().push(Reverse((clock, number)));
                 return Ok(());
             }
-            self.take(number, &reader);
+            let behind = section.end - reader.remaining();
+            self.take(number, behind);
             let section = &mut self.sections[number];
-            section.reader = reader;
+            section.at = behind;
             section.clock = section.clock.checked_add(found.length).ok_or(Refused::ClockTooLarge)?;
             section.left -= 1;
         }
@@ -110,7 +134,7 @@ impl<'a> Splitting<'a> {
         let mut woken = vec![number];
         while let Some(number) = woken.pop() {
             let (reached, done) = (self.sections[number].clock, self.sections[number].left == 0);
-            let waiting = &mut self.sections[number].waiting;
+            let Some(waiting) = self.waiting.get_mut(&number) else { continue };
             let mut due = Vec::new();
             while waiting.peek().is_some_and(|Reverse((clock, _))| done || *clock < reached) {
                 due.extend(waiting.pop().map(|Reverse((_, other))| other));
@@ -123,13 +147,11 @@ impl<'a> Splitting<'a> {
         Ok(())
     }
 
-    fn take(&mut self, number: usize, behind: &Reader<'_>) {
-        let section = &self.sections[number];
-        let at = |remaining: usize| self.update.len() - remaining;
-        let (from, to) = (at(section.reader.remaining()), at(behind.remaining()));
+    fn take(&mut self, number: usize, to: usize) {
+        let Section { at: from, clock, .. } = self.sections[number];
         self.size += to - from;
         let index = *self.run_of.entry(number).or_insert_with(|| {
-            self.runs.push(Run { section: number, clock: section.clock, structs: 0, from, to });
+            self.runs.push(Run { section: number, clock, structs: 0, from, to });
             self.runs.len() - 1
         });
         let run = &mut self.runs[index];
@@ -162,14 +184,12 @@ impl<'a> Splitting<'a> {
         pieces
     }
 
-    fn finish(mut self) -> Vec<Pieces> {
+    fn finish(mut self) -> Result<Vec<Pieces>, Refused> {
         // What refers to each other in a circle waits at whoever reads it, as it does in one piece.
         for number in 0..self.sections.len() {
-            let section = &self.sections[number];
-            if section.left > 0 {
-                let at = |remaining: usize| self.update.len() - remaining;
-                let (from, to) = (at(section.reader.remaining()), at(section.end.len()));
-                let (clock, left) = (section.clock, section.left);
+            let Section { at: from, end: to, left, clock, .. } = self.sections[number];
+            if left > 0 {
+                self.size += to - from;
                 match self.run_of.get(&number) {
                     Some(&index) => {
                         self.runs[index].structs += left;
@@ -179,9 +199,14 @@ impl<'a> Splitting<'a> {
                 }
             }
         }
+        let room = self.most.saturating_sub(self.size);
+        let (first, more) = self.deletions.split(self.update, room, self.most)?;
         let mut last = self.part();
-        last.push(self.update.slice(self.update.len() - self.deletions.len()..));
+        last.extend(first);
         self.parts.push(last);
-        self.parts
+        for deletions in more {
+            self.parts.push(std::iter::once(Bytes::from_static(&[0])).chain(deletions).collect());
+        }
+        Ok(self.parts)
     }
 }

@@ -269,3 +269,16 @@ fn a_long_document_by_one_person_is_never_crowded() {
         assert!(document.admit(&made(7, clock, &[entry]).bytes(), usize::MAX).is_ok());
     }
 }
+
+#[test]
+fn a_document_is_too_large_by_its_memory_as_well() {
+    // A client with one character takes few bytes, and its place in memory.
+    let mut document = Document::default();
+    let most = 1 << 20;
+    let refused = (0..200_000_u64).find(|client| {
+        let place = if *client == 0 { root("t") } else { behind(*client, 0) };
+        document.admit(&made(client + 1, 0, &[text(place, "x")]).bytes(), most) == Err(Refused::DocumentTooLarge)
+    });
+    assert!(refused.is_some() && document.bytes() < most / 2, "{refused:?}, {} bytes", document.bytes());
+    assert!(document.memory() <= 2 * most + SPARED_MEMORY + 1024, "{} bytes", document.memory());
+}
