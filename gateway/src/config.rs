@@ -86,6 +86,8 @@ pub struct Config {
 
 /// Updates of one room that may wait for the log before its sessions are no longer read.
 const BACKLOG_BYTES: usize = 8 << 20;
+/// Of the densest updates, some 10 ms of the shard's thread.
+const TURN_BYTES: usize = 128 << 10;
 const INSTALLED_WEB_ROOT: &str = "/usr/share/editorcluster/web";
 
 impl TryFrom<Args> for Config {
@@ -142,6 +144,7 @@ impl TryFrom<Args> for Config {
             limits: Limits {
                 document_bytes: args.max_document_bytes,
                 backlog_bytes: BACKLOG_BYTES,
+                turn_bytes: TURN_BYTES,
                 checkpoint_after: args.checkpoint_after,
                 durability: match args.durability {
                     cli::Durability::Log => Durability::Log,

@@ -8,16 +8,17 @@
 //! - `log`: the words of the log protocol
 //! - `replica`: the log protocol: join, write, live, acknowledge, checkpoint, leave
 //! - `rule`: the protocol's rules by name, for tests that take one out
+//! - `early`: messages that wait for the document, or for their turn
 //! - `held`: updates that refer to what the room does not have
 //! - `members`: who is there, and how each is told what others wrote
 //! - `awareness`: presence, kept per client id, removed with its session
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use self::awareness::{Awareness, Owner, REMOTE_TIMEOUT};
+use self::early::{Early, Said};
 use self::held::Held;
 pub use self::io::{CloseReason, Durability, Effect, Failed, Input, Limits, Now, SessionId};
 use self::members::{Audience, Members};
@@ -27,6 +28,7 @@ use crate::protocol::yjs::{Message, decode_awareness, encode_awareness};
 use editorcluster_core::document::{Admitted, Document, Refused};
 
 pub mod awareness;
+mod early;
 mod held;
 mod io;
 pub mod log;
@@ -41,9 +43,7 @@ pub struct Room {
     awareness: Awareness,
     replica: Replica,
     held: Held,
-    /// Messages that came before the document was there.
-    early: VecDeque<(SessionId, Message)>,
-    early_bytes: usize,
+    early: Early,
     joined_once: bool,
     /// Opened for its log's sake, with nobody in it.
     sweeping: bool,
@@ -71,8 +71,7 @@ impl Room {
             members: Members::default(),
             awareness: Awareness::default(),
             held: Held::default(),
-            early: VecDeque::new(),
-            early_bytes: 0,
+            early: Early::default(),
             joined_once: false,
             sweeping: false,
             paused: false,
@@ -84,10 +83,11 @@ impl Room {
         }
     }
 
-    /// The same for a document whose deleted content is kept. All gateways must agree on that: what one collects is gone.
+    /// The same with this empty document. All gateways must agree on whether it keeps what is deleted: what one collects
+    /// is gone.
     #[must_use]
-    pub fn keeping_deleted(mut self) -> Self {
-        self.replica.document = Document::keeping_deleted();
+    pub fn with(mut self, document: Document) -> Self {
+        self.replica.document = document;
         self
     }
 
@@ -101,6 +101,11 @@ impl Room {
         self.replica.document.bytes()
     }
 
+    /// Whether something that a session has said waits for its turn.
+    pub fn has_waiting(&self) -> bool {
+        !self.early.is_empty()
+    }
+
     /// About the memory that the document takes in this room.
     pub fn memory(&self) -> usize {
         self.replica.document.memory()
@@ -112,13 +117,15 @@ impl Room {
         let replica = &mut self.replica;
         match input {
             Input::Join { session } => self.join(session, effects),
-            Input::Message { session, message } => self.message(now, session, message, effects),
+            Input::Message { session, message } => self.say(now, session, Said::Message(message), effects),
+            Input::Parts { session, parts, message } => self.parts(now, session, parts, message, effects),
             Input::Leave { session } => self.leave(now, session),
             Input::Sweep => self.sweep(effects),
             Input::Subscribed { call, result } => replica.subscribed(now, call, result, effects),
             Input::Read { call, result } => replica.read(now, call, result, effects),
             Input::Peeked { call, result } => replica.peeked(now, call, result, effects),
             Input::RevRead { call, result } => replica.rev_read(now, call, result, effects),
+            Input::Prepared(document) => replica.prepare(*document),
             Input::Loaded { call, result } => replica.row_read(now, call, result, effects),
             Input::Opened { call, result } => replica.opened(now, call, result, effects),
             Input::Appended { call, result } => replica.appended(now, call, result, effects),
@@ -131,7 +138,8 @@ impl Room {
             Input::Disconnected { generation } => replica.disconnected(now, generation),
             // A room that has not begun yet joins when somebody comes.
             Input::Connected { .. } if self.joined_once => replica.connected(effects),
-            Input::Connected { .. } | Input::Tick => {}
+            Input::Connected { .. } => {}
+            Input::Tick => self.serve_early(now, effects),
             Input::Flush => replica.flush(),
         }
         if !was_loaded && self.replica.loaded() {
@@ -167,12 +175,20 @@ impl Room {
         for session in self.members.all() {
             self.greet(session, effects);
         }
-        self.early_bytes = 0;
-        while let Some((session, message)) = self.early.pop_front() {
+        self.serve_early(now, effects);
+    }
+
+    /// Serves what waits, in order; of much of it only the beginning, so that other documents have their turn.
+    fn serve_early(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let mut bytes = 0;
+        while self.replica.loaded()
+            && bytes < self.limits.turn_bytes
+            && let Some((session, said)) = self.early.pop()
+        {
+            bytes += said.size();
             // Of a session that has left meanwhile only its edits count: its presence would stay for good.
-            let edit = matches!(message, Message::SyncStep2(_) | Message::Update(_));
-            if edit || self.members.contains(session) {
-                self.serve(now, session, message, effects);
+            if said.is_edit() || self.members.contains(session) {
+                self.serve(now, session, said, effects);
             }
         }
     }
@@ -191,19 +207,44 @@ impl Room {
         effects.push(Effect::Send { to: vec![session], message: Message::SyncStep1(vector) });
     }
 
-    fn message(&mut self, now: Now, session: SessionId, message: Message, effects: &mut Vec<Effect>) {
+    fn say(&mut self, now: Now, session: SessionId, said: Said, effects: &mut Vec<Effect>) {
         if !self.members.contains(session) {
             return;
         }
-        if self.replica.loaded() {
-            self.serve(now, session, message, effects);
+        if self.replica.loaded() && self.early.is_empty() {
+            self.serve(now, session, said, effects);
         } else {
-            self.early_bytes += size(&message);
-            self.early.push_back((session, message));
+            self.early.push(session, said);
         }
     }
 
-    fn serve(&mut self, now: Now, session: SessionId, message: Message, effects: &mut Vec<Effect>) {
+    fn parts(&mut self, now: Now, session: SessionId, parts: Vec<Bytes>, of: Message, effects: &mut Vec<Effect>) {
+        let last = parts.len().saturating_sub(1);
+        for (number, part) in parts.into_iter().enumerate() {
+            let ends = (number == last).then(|| of.clone());
+            // One at a time, or the first would be served before the others wait.
+            if self.members.contains(session) {
+                self.early.push(session, Said::Part { part, ends });
+            }
+        }
+        self.serve_early(now, effects);
+    }
+
+    fn serve(&mut self, now: Now, session: SessionId, said: Said, effects: &mut Vec<Effect>) {
+        let message = match said {
+            Said::Message(message) => message,
+            Said::Part { part, ends } => {
+                let whole = match ends {
+                    Some(Message::SyncStep2(update)) => {
+                        self.members.has_told(session, &update);
+                        Some(update)
+                    }
+                    Some(Message::Update(update)) => Some(update),
+                    _ => None,
+                };
+                return self.update(now, session, part, whole, effects);
+            }
+        };
         match message {
             Message::SyncStep1(vector) => match self.replica.document.diff(&vector) {
                 Ok(update) => {
@@ -214,9 +255,9 @@ impl Room {
             },
             Message::SyncStep2(update) => {
                 self.members.has_told(session, &update);
-                self.update(now, session, update, effects);
+                self.update(now, session, update.clone(), Some(update), effects);
             }
-            Message::Update(update) => self.update(now, session, update, effects),
+            Message::Update(update) => self.update(now, session, update.clone(), Some(update), effects),
             Message::Awareness(body) => match decode_awareness(body) {
                 Ok(list) => self.awareness.apply(now, Owner::Session(session), &list),
                 Err(_) => self.close(now, session, CloseReason::Undecodable, effects),
@@ -230,8 +271,16 @@ impl Room {
         }
     }
 
-    /// Nothing is acknowledged, relayed or logged before the document has admitted it.
-    fn update(&mut self, now: Now, session: SessionId, update: Bytes, effects: &mut Vec<Effect>) {
+    /// Nothing is acknowledged, relayed or logged before the document has admitted it. `whole`: the message that ends with
+    /// this update.
+    fn update(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        update: Bytes,
+        whole: Option<Bytes>,
+        effects: &mut Vec<Effect>,
+    ) {
         let admitted = self.replica.admit(&update);
         let admitted = match admitted {
             Ok(admitted) => admitted,
@@ -244,9 +293,9 @@ impl Room {
             self.ask(session, effects);
         }
         if waits.is_some() || self.held.holds(session) {
-            self.held.hold(now, session, update, waits);
-        } else {
-            self.replica.acknowledge_later(session, update, news.is_some());
+            self.held.hold(now, session, update, whole, waits);
+        } else if let Some(whole) = whole {
+            self.replica.acknowledge_later(session, whole, news.is_some());
         }
         if news.is_some() {
             self.retry_held(now, effects);
@@ -308,7 +357,7 @@ impl Room {
             effects.push(Effect::Close { session, reason });
             self.leave(now, session);
         }
-        self.early.retain(|(from, _)| *from != session);
+        self.early.leave(session);
     }
 
     fn leave(&mut self, now: Now, session: SessionId) {
@@ -384,8 +433,9 @@ impl Room {
         }
         self.pause(effects);
         let sweeping = self.sweeping && !self.replica.is_apart();
-        let never_began = !self.replica.loaded() && self.early.is_empty() && !sweeping;
-        if alone && !self.done && (never_began || self.replica.loaded() && self.replica.may_leave()) {
+        let waits = !self.early.is_empty();
+        let never_began = !self.replica.loaded() && !waits && !sweeping;
+        if alone && !self.done && (never_began || self.replica.loaded() && !waits && self.replica.may_leave()) {
             self.done = true;
             effects.push(Effect::Done);
         }
@@ -396,6 +446,7 @@ impl Room {
             .chain(self.expire_at)
             .chain(self.tell_at)
             .chain(self.held.expires_at())
+            .chain((waits && self.replica.loaded()).then_some(now))
             .min();
         if wake_at != self.wake_at || wake_at.is_some_and(|at| at <= now) {
             self.wake_at = wake_at;
@@ -404,7 +455,7 @@ impl Room {
     }
 
     fn pause(&mut self, effects: &mut Vec<Effect>) {
-        let backlog = self.early_bytes + self.replica.backlog();
+        let backlog = self.early.bytes() + self.replica.backlog();
         let pause =
             if self.paused { backlog > self.limits.backlog_bytes / 2 } else { backlog > self.limits.backlog_bytes };
         if pause != self.paused {
@@ -412,18 +463,6 @@ impl Room {
             effects.push(Effect::Pause(pause));
         }
     }
-}
-
-/// What an early message takes. Also of an empty one there can be many.
-fn size(message: &Message) -> usize {
-    let body = match message {
-        Message::SyncStep1(bytes) | Message::SyncStep2(bytes) | Message::Update(bytes) | Message::Awareness(bytes) => {
-            bytes.len()
-        }
-        Message::QueryAwareness => 0,
-        Message::PermissionDenied(reason) => reason.len(),
-    };
-    size_of::<(SessionId, Message)>() + body
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! - `rooms`: the rooms' inputs and effects
 //! - `risk`: which inputs are marked, so that a dead process says what it died of
 //! - `calls`: the effects that ask the log or the database
+//! - `cut`: long messages, in parts
 //! - `wakes`: the rooms' timers
 //! - `session`: one socket's task, and what it may ask; `outbox`: what waits to be written to it; `inbound`: what its frames mean
 //! - `sweep`, `vitals`: pings, and the end of connections that are dead or stuck
@@ -23,6 +24,7 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use editorcluster_core::document::Document;
 use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,6 +43,7 @@ use crate::store::Store;
 
 mod calls;
 mod closing;
+mod cut;
 pub mod edits;
 mod inbound;
 pub mod orphans;
@@ -89,6 +92,14 @@ pub struct Setup {
     /// Nothing is opened before it is given.
     pub(crate) verdict: Verdict,
     pub memory: Arc<Memory>,
+}
+
+impl Setup {
+    /// An empty document of this name: it keeps what is deleted, or not.
+    fn empty_document(&self, name: &str) -> Document {
+        let keeps_deleted = self.keep_deleted.iter().any(|pattern| pattern.matches(name));
+        if keeps_deleted { Document::keeping_deleted() } else { Document::default() }
+    }
 }
 
 /// What the rest of the process may ask of a shard.

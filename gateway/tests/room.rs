@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use editorcluster_core::document::{EMPTY_UPDATE, check};
+use editorcluster_core::document::{Document, EMPTY_UPDATE, check};
 use gateway::protocol::yjs::Message;
 use gateway::room::log::{Entry, Epoch, Head, Opened, Position, ReadReply, Row, Tenure, Tip};
 use gateway::room::{Durability, Effect, Failed, Input, Limits, Room, SessionId};
@@ -22,6 +22,7 @@ impl Desk {
         let limits = Limits {
             document_bytes: 1 << 20,
             backlog_bytes: 1 << 20,
+            turn_bytes: 128 << 10,
             checkpoint_after: Duration::from_secs(600),
             durability: Durability::Log,
             without: None,
@@ -274,7 +275,7 @@ fn a_checkpoint_has_deleted_content_only_where_it_is_kept() {
     let deletion = Bytes::from_static(&[0, 1, 9, 1, 0, 1]);
     for keeps in [true, false] {
         let mut desk = Desk::new();
-        desk.room = if keeps { desk.room.keeping_deleted() } else { desk.room };
+        desk.room = if keeps { desk.room.with(Document::keeping_deleted()) } else { desk.room };
         desk.input(Input::Sweep);
         desk.join(stream(Epoch::new(1, 5), &[edit(9), deletion.clone()]), None);
         let state =

@@ -68,7 +68,7 @@ pub struct Admitted {
     pub waits: Option<Id>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Document {
     clients: BTreeMap<u64, Client>,
     types: Types,
@@ -126,7 +126,7 @@ impl Document {
     /// # Errors
     /// The row is no update.
     pub fn load(&mut self, row: &Bytes) -> Result<Admitted, Refused> {
-        let fresh = self.clients.is_empty() && self.pending.is_empty();
+        let fresh = self.is_untouched();
         let admitted = self.integrate(row, Source::Stored, usize::MAX);
         if admitted == Err(Refused::EmptyStruct) {
             return self.take(row);
@@ -136,6 +136,16 @@ impl Document {
             self.encoded = Some(row.clone());
         }
         Ok(admitted)
+    }
+
+    /// Whether it is what these bytes hold, as [`Self::load`] has read them, and nothing else.
+    pub fn is_as_loaded(&self, row: &Bytes) -> bool {
+        self.encoded.as_ref().is_some_and(|encoded| encoded.as_ptr() == row.as_ptr() && encoded.len() == row.len())
+    }
+
+    /// Whether nothing was taken in.
+    pub fn is_untouched(&self) -> bool {
+        self.clients.is_empty() && self.pending.is_empty()
     }
 
     /// Whether the deletions change nothing about what was taken in.

@@ -3,7 +3,7 @@
 //! its session is asked for all that the room lacks. The session's later acknowledgements wait behind it, since an
 //! acknowledgement is for all that was sent before.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +22,10 @@ const HOLD_FOR: Duration = Duration::from_secs(10);
 struct Item {
     session: SessionId,
     update: Bytes,
+    /// Whether it is a message, or the last part of one.
+    is_end: bool,
+    /// What is acknowledged then.
+    acknowledges: Option<Bytes>,
     /// None: it was admitted, and its acknowledgement waits for those before it.
     waits_for: Option<Id>,
     until: Now,
@@ -33,85 +37,118 @@ impl Item {
     }
 }
 
-/// In the order in which they came.
 #[derive(Debug, Default)]
-pub(super) struct Held(VecDeque<Item>);
+pub(super) struct Held {
+    /// In the order in which they came.
+    items: VecDeque<Item>,
+    /// Sessions of which a part was dropped while the rest of its message was still to come. That is not acknowledged.
+    torn: BTreeSet<SessionId>,
+}
 
 impl Held {
     /// Whether something of the session is held.
     pub(super) fn holds(&self, session: SessionId) -> bool {
-        self.0.iter().any(|item| item.session == session)
+        self.torn.contains(&session) || self.items.iter().any(|item| item.session == session)
     }
 
-    /// Whose update has these bytes. Told them as an Update, they would take it for their acknowledgement.
+    /// Who waits for these bytes as an acknowledgement. Told them as an Update, they would take them for it.
     pub(super) fn awaiting(&self, update: &Bytes) -> Vec<SessionId> {
-        self.0.iter().filter(|item| item.update == *update).map(|item| item.session).collect()
+        let awaits = |item: &&Item| item.acknowledges.as_ref() == Some(update);
+        self.items.iter().filter(awaits).map(|item| item.session).collect()
     }
 
-    /// Holds an update, or only its acknowledgement if it waits for nothing.
-    pub(super) fn hold(&mut self, now: Now, session: SessionId, update: Bytes, waits_for: Option<Id>) {
-        self.0.push_back(Item { session, update, waits_for, until: now + HOLD_FOR });
+    /// Holds an update, or only its acknowledgement if it waits for nothing. `acknowledges`: None for a part of a message
+    /// of which more is to come.
+    pub(super) fn hold(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        update: Bytes,
+        acknowledges: Option<Bytes>,
+        waits_for: Option<Id>,
+    ) {
+        let is_end = acknowledges.is_some();
+        let acknowledges = acknowledges.filter(|_| !self.torn.remove(&session));
+        self.items.push_back(Item { session, update, is_end, acknowledges, waits_for, until: now + HOLD_FOR });
         self.shrink(SESSION_BYTES, |item| item.session == session);
         self.shrink(ROOM_BYTES, |_| true);
     }
 
     fn shrink(&mut self, most: usize, of: impl Fn(&Item) -> bool) {
-        let mut bytes: usize = self.0.iter().filter(|item| of(item)).map(Item::size).sum();
-        self.0.retain(|item| {
+        let mut bytes: usize = self.items.iter().filter(|item| of(item)).map(Item::size).sum();
+        self.drop_where(|item| {
             let drop = bytes > most && of(item) && item.waits_for.is_some();
             bytes -= if drop { item.size() } else { 0 };
+            drop
+        });
+    }
+
+    /// Drops updates. What was a part of a longer message takes the acknowledgement of that along.
+    fn drop_where(&mut self, mut drops: impl FnMut(&Item) -> bool) {
+        let mut torn = BTreeSet::new();
+        self.items.retain_mut(|item| {
+            let drop = drops(item);
+            if item.is_end && torn.remove(&item.session) {
+                item.acknowledges = None;
+            } else if drop && !item.is_end {
+                torn.insert(item.session);
+            }
             !drop
         });
+        self.torn.append(&mut torn);
     }
 
     /// The first update for which the document may have what it waits for.
     pub(super) fn due(&self, document: &Document) -> Option<usize> {
-        self.0.iter().position(|item| item.waits_for.is_some_and(|id| document.knows(id)))
+        self.items.iter().position(|item| item.waits_for.is_some_and(|id| document.knows(id)))
     }
 
     pub(super) fn at(&self, index: usize) -> (SessionId, Bytes) {
-        (self.0[index].session, self.0[index].update.clone())
+        (self.items[index].session, self.items[index].update.clone())
     }
 
     /// What an update waits for now.
     pub(super) fn settle(&mut self, index: usize, waits_for: Option<Id>) {
-        self.0[index].waits_for = waits_for;
+        self.items[index].waits_for = waits_for;
     }
 
     /// Whether an acknowledgement may be due.
     pub(super) fn has_settled(&self) -> bool {
-        self.0.front().is_some_and(|item| item.waits_for.is_none())
+        self.items.front().is_some_and(|item| item.waits_for.is_none())
     }
 
-    /// Takes out what waits for nothing, and for no other update of its session.
+    /// Takes out what waits for nothing, and for no other update of its session. Returns what is to be acknowledged.
     pub(super) fn take_settled(&mut self) -> Vec<(SessionId, Bytes)> {
         let (mut settled, mut kept) = (Vec::new(), VecDeque::new());
-        for item in self.0.drain(..) {
+        for item in self.items.drain(..) {
             if item.waits_for.is_none() && !kept.iter().any(|kept: &Item| kept.session == item.session) {
-                settled.push((item.session, item.update));
+                settled.extend(item.acknowledges.map(|update| (item.session, update)));
             } else {
                 kept.push_back(item);
             }
         }
-        self.0 = kept;
+        self.items = kept;
         settled
     }
 
     /// Drops what has waited too long. It is never acknowledged; its client tells it again when it comes back.
     pub(super) fn expire(&mut self, now: Now) {
-        self.0.retain(|item| item.waits_for.is_none() || now < item.until);
+        if self.expires_at().is_some_and(|at| at <= now) {
+            self.drop_where(|item| item.waits_for.is_some() && item.until <= now);
+        }
     }
 
     pub(super) fn expires_at(&self) -> Option<Now> {
-        self.0.iter().filter(|item| item.waits_for.is_some()).map(|item| item.until).min()
+        self.items.iter().filter(|item| item.waits_for.is_some()).map(|item| item.until).min()
     }
 
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.0.iter().map(Item::size).sum()
+        self.items.iter().map(Item::size).sum()
     }
 
     pub(super) fn leave(&mut self, session: SessionId) {
-        self.0.retain(|item| item.session != session);
+        self.items.retain(|item| item.session != session);
+        self.torn.remove(&session);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use editorcluster_core::document::Refused;
+use editorcluster_core::document::{Document, Refused};
 
 use super::Rule;
 use super::log::{Appended, Entry, Epoch, Head, Opened, Position, ReadReply, Row, Tenure, Tip};
@@ -22,6 +22,8 @@ pub type Now = Duration;
 pub struct Limits {
     pub document_bytes: usize,
     pub backlog_bytes: usize,
+    /// What a room takes in of what waits before other rooms have their turn. It may be exceeded by one message or part.
+    pub turn_bytes: usize,
     /// A checkpoint is made at the latest this long after an update, and at once when the last session has left.
     pub checkpoint_after: Duration,
     pub durability: Durability,
@@ -54,6 +56,13 @@ pub enum Input {
         session: SessionId,
         message: Message,
     },
+    /// An update or Step2 of a session in parts, which together are it: it is too long to be taken in at once. It is
+    /// acknowledged as a whole.
+    Parts {
+        session: SessionId,
+        parts: Vec<Bytes>,
+        message: Message,
+    },
     Leave {
         session: SessionId,
     },
@@ -78,6 +87,9 @@ pub enum Input {
         call: u64,
         result: Result<i64, Failed>,
     },
+    /// The row that the next `Loaded` brings, already read, since that may take long. Only a room that is being opened
+    /// has a use for it.
+    Prepared(Box<Document>),
     Loaded {
         call: u64,
         result: Result<Option<Row>, Failed>,

@@ -49,6 +49,8 @@ pub(super) struct Replica {
     stage: Stage,
     /// The row has been read and united once; before that the room serves nobody.
     loaded: bool,
+    /// The row, read before it comes.
+    prepared: Option<Document>,
     /// The row is to be read at the next join, because the last one could not.
     row_due: bool,
     /// Connections up to this generation are known to be dead.
@@ -93,6 +95,7 @@ impl Replica {
             calls: 0,
             stage: Stage::Apart,
             loaded: false,
+            prepared: None,
             row_due: false,
             dead: None,
             buffer: Vec::new(),
@@ -153,10 +156,22 @@ impl Replica {
         self.document.admit(update, self.limits.document_bytes)
     }
 
+    /// Keeps what was read of the row until the row comes.
+    pub(super) fn prepare(&mut self, document: Document) {
+        self.prepared = (!self.loaded).then_some(document);
+    }
+
     /// Takes content in that the sessions may lack: the database's row, entries of the log.
     fn unite(&mut self, row: Option<Bytes>, entries: impl IntoIterator<Item = Bytes>) {
+        let prepared = self.prepared.take();
         // Both were checked before, by who asked for them.
-        let row = row.and_then(|row| self.document.load(&row).ok());
+        let row = row.and_then(|row| match prepared {
+            Some(document) if document.is_as_loaded(&row) && self.document.is_untouched() && !self.loaded => {
+                self.document = document;
+                Some(Admitted::default())
+            }
+            _ => self.document.load(&row).ok(),
+        });
         let entries = entries.into_iter().filter_map(|update| self.document.take(&update).ok());
         let admitted: Vec<Admitted> = row.into_iter().chain(entries).collect();
         if admitted.is_empty() {

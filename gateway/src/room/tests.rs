@@ -12,6 +12,7 @@ fn room() -> Room {
     let limits = Limits {
         document_bytes: 1 << 20,
         backlog_bytes: 1 << 10,
+        turn_bytes: 128 << 10,
         checkpoint_after: Duration::from_secs(60),
         durability: Durability::Log,
         without: None,

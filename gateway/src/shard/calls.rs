@@ -16,7 +16,7 @@ use crate::quarantine::marks::Doing;
 use crate::room::log::Row;
 use crate::room::{Effect, Failed, Input};
 use crate::store::{StoreError, Written};
-use editorcluster_core::document::check;
+use editorcluster_core::document::Document;
 
 /// Starts a room's call.
 pub(super) fn start(shared: &Rc<Shared>, state: &mut State, document: &Rc<str>, incarnation: u64, effect: Effect) {
@@ -90,12 +90,11 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
         Effect::Load { call } => {
             shared.setup.verdict.given().await;
             let (backend, id) = (shared.setup.store.clone(), Arc::<str>::from(&**document));
-            let marks = shared.setup.marks.clone();
+            let (marks, empty) = (shared.setup.marks.clone(), shared.setup.empty_document(document));
             let load = async move {
-                let row = backend.load(&id).await?;
-                // Of what is not there nothing is read.
-                let _mark = row.as_ref().and_then(|_| marks.enter(&id, Doing::Opening));
-                readable(row)
+                let Some(row) = backend.load(&id).await? else { return Ok(None) };
+                let _mark = marks.enter(&id, Doing::Opening);
+                read(row, empty).map(Some)
             };
             let result = match shared.main.spawn(load).await {
                 Ok(Err(StoreError::Quarantined)) => {
@@ -113,6 +112,11 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
                 Ok(result) => result.map_err(|error| store(&error)),
                 Err(error) => Err(store(&error)),
             };
+            let result = result.map(|found| {
+                let (row, read) = found?;
+                shared.answer(document, incarnation, Input::Prepared(read));
+                Some(row)
+            });
             Input::Loaded { call, result }
         }
         Effect::Rev { call } => {
@@ -154,12 +158,12 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
     })
 }
 
-/// A row that is no update would be left out by the room, which would then serve the document as empty and write over
-/// the row.
-fn readable(row: Option<Row>) -> crate::store::Result<Option<Row>> {
-    match row {
-        Some(row) if check(&row.state).is_err() => Err(StoreError::Corrupt("its row holds no Yjs update".to_owned())),
-        row => Ok(row),
+/// Reads a row, which takes too long for the shard's thread. One that is no update would be left out by the room, which
+/// would then serve the document as empty and write over the row.
+fn read(row: Row, mut document: Document) -> crate::store::Result<(Row, Box<Document>)> {
+    match document.load(&row.state) {
+        Ok(_) => Ok((row, Box::new(document))),
+        Err(refused) => Err(StoreError::Corrupt(format!("its row holds no Yjs update: {refused}"))),
     }
 }
 

@@ -5,11 +5,13 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::task::spawn_local;
 
+use super::cut;
 use super::inbound::Refusal;
 use super::state::{Shared, State};
 use crate::protocol::yjs::Message;
-use crate::room::{Input, SessionId};
+use crate::room::{CloseReason, Input, SessionId};
 
 /// An update for a document, and who waits until it is acknowledged.
 #[derive(Debug)]
@@ -40,7 +42,22 @@ pub(super) fn start(shared: &Rc<Shared>, edit: Edit) {
         return shared.dismiss(state, id, Refusal::restart());
     }
     shared.join(state, &document, id);
-    shared.input(state, &document, Input::Message { session: id, message: Message::Update(edit.update) });
+    let message = Message::Update(edit.update);
+    if !cut::is_long(&message) {
+        return shared.input(state, &document, Input::Message { session: id, message });
+    }
+    let shared = shared.clone();
+    spawn_local(async move {
+        let cut = cut::cut(&shared, id, message).await;
+        let state = &mut *shared.state.borrow_mut();
+        match cut {
+            Ok(input) => shared.input(state, &document, input),
+            Err(refused) => {
+                shared.leave(state, &document, id);
+                shared.dismiss(state, id, CloseReason::Refused(refused).into());
+            }
+        }
+    });
 }
 
 impl Shared {

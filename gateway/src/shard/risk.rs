@@ -20,11 +20,13 @@ pub(super) fn risk(input: &Input, room: &Room) -> Option<Doing> {
             (bytes > LONG).then_some(Doing::Opening)
         }
         Input::Entry(entry) => long(entry.update.len()),
+        Input::Parts { .. } => Some(Doing::Message),
         Input::Message { message, .. } => match message {
             Message::SyncStep2(body) | Message::Update(body) | Message::Awareness(body) => long(body.len()),
             Message::SyncStep1(_) => (room.bytes() > LONG).then_some(Doing::Encoding),
             _ => None,
         },
+        Input::Tick if room.has_waiting() => Some(Doing::Message),
         // When a checkpoint may be due.
         Input::Tick | Input::Flush | Input::Leave { .. } => (room.bytes() > LARGE).then_some(Doing::Encoding),
         _ => None,
@@ -45,6 +47,7 @@ mod tests {
         let limits = Limits {
             document_bytes: 1 << 20,
             backlog_bytes: 1 << 20,
+            turn_bytes: 128 << 10,
             checkpoint_after: Duration::from_secs(5),
             durability: Durability::Log,
             without: None,

@@ -78,10 +78,8 @@ impl Shared {
     }
 
     fn open(&self, state: &mut State, document: &Rc<str>) {
-        let room = Room::new(self.setup.limits.clone(), rand::random());
-        let keeps_deleted = self.setup.keep_deleted.iter().any(|pattern| pattern.matches(document));
         let slot = Slot {
-            room: if keeps_deleted { room.keeping_deleted() } else { room },
+            room: Room::new(self.setup.limits.clone(), rand::random()).with(self.setup.empty_document(document)),
             incarnation: state.next_id(),
             sessions: HashSet::new(),
             paused: false,

@@ -41,6 +41,8 @@ pub(super) struct Session {
     pub(super) wake: Rc<Notify>,
     vitals: Vitals,
     budget: Budget,
+    /// A long message of it is being cut into parts: it is heard again when that is done.
+    cutting: bool,
     /// It has asked too much: it is heard again then.
     rests_until: Option<Instant>,
     presences: Presences,
@@ -65,7 +67,12 @@ impl Session {
     /// Whether the socket is read. A session that does not take what it is sent is not heard either: its answers
     /// would have no bound.
     pub(super) fn is_read(&self) -> bool {
-        !self.paused && !self.outbox.is_full() && self.rests_until.is_none()
+        !self.paused && !self.outbox.is_full() && !self.is_resting()
+    }
+
+    /// Whether what has come from it waits.
+    fn is_resting(&self) -> bool {
+        self.cutting || self.rests_until.is_some()
     }
 
     /// Bytes that wait here: to be written, or to be read to their end.
@@ -98,6 +105,7 @@ pub(super) fn start(shared: &Rc<Shared>, socket: NewSocket) {
         wake: wake.clone(),
         vitals: Vitals::new(now),
         budget: Budget::new(shared.setup.max_messages_per_second, now),
+        cutting: false,
         rests_until: None,
         presences: Presences::default(),
         writer: Some(Rc::new(writer)),

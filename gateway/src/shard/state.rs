@@ -187,5 +187,8 @@ async fn tick(shared: Rc<Shared>) {
                 shared.input(&mut state, &document, Input::Tick);
             }
         }
+        drop(state);
+        // A room that has much to do wants to be called back at once, and others are to have their turn.
+        tokio::task::yield_now().await;
     }
 }

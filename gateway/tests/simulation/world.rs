@@ -177,14 +177,12 @@ impl World {
                     }
                     self.open_room(gateway);
                 }
-                self.input(
-                    gateway,
-                    match what {
-                        Up::Join => Input::Join { session },
-                        Up::Message(message) => Input::Message { session, message },
-                        Up::Leave => Input::Leave { session },
-                    },
-                );
+                let input = match what {
+                    Up::Join => Input::Join { session },
+                    Up::Message(message) => self.said(session, message),
+                    Up::Leave => Input::Leave { session },
+                };
+                self.input(gateway, input);
             }
             Event::Down { client, session, what } => self.down(client, session, what),
             Event::Wake { gateway, life, at } => {
@@ -200,6 +198,11 @@ impl World {
                     || it.connected && it.generation == wire.generation
                     || self.plan.without == Some(Rule::ConnectionGeneration);
                 if it.life == wire.life {
+                    if let Input::Loaded { result: Ok(Some(row)), .. } = &*answer
+                        && alive
+                    {
+                        self.prepare(wire.gateway, row);
+                    }
                     self.input(wire.gateway, if alive { *answer } else { *failed });
                 }
             }

@@ -25,13 +25,13 @@ pub(super) struct Block {
 }
 
 /// The block that is being written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Tail {
     start: u32,
     writer: Writer,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Client {
     /// The clock behind its last struct.
     pub(super) next: u32,

@@ -19,7 +19,7 @@ struct Type {
 }
 
 /// All types that items have made in a document.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Types(Vec<Type>);
 
 impl Types {
@@ -71,7 +71,7 @@ impl Types {
 }
 
 /// What is known of one client's structs beside their bytes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     /// From each of these clocks on, up to the next one, the structs are in this type.
     parents: Vec<(u32, Handle)>,

@@ -21,7 +21,7 @@ type Place = u64;
 
 /// Counts insertions by place. A document with fewer than [`MAX_SIBLINGS`] places needs no counters, and one with more a
 /// few bytes for each hundred.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Siblings {
     random: RandomState,
     /// All insertions that were noted.

@@ -5,7 +5,7 @@ use super::refused::Refused;
 use super::structs::{ANY, DELETED, GC, HAS_PARENT_SUB, Id, JSON, SKIP, STRING, Struct};
 use crate::lib0::{Reader, write_var_uint};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Writer {
     pub(super) bytes: Vec<u8>,
     pub(super) structs: u32,

@@ -11,6 +11,8 @@ use editorcluster_core::document::{EMPTY_UPDATE, merge};
 
 /// Merging costs more than it saves beyond this many updates.
 const BATCH_UPDATES: usize = 128;
+/// Nor beyond so many bytes, and an entry of the log should not be long.
+const BATCH_BYTES: usize = 256 << 10;
 
 /// A batch on its way to the log: the queue's first `items` as one update.
 #[derive(Debug)]
@@ -56,12 +58,22 @@ impl Replica {
         self.queue.bytes()
     }
 
+    /// How many updates make the next entry of the log.
+    fn batch(&self) -> usize {
+        let mut bytes = 0;
+        let fits = |item: &&Item| {
+            bytes += item.update.len();
+            bytes <= BATCH_BYTES
+        };
+        self.queue.iter().take(BATCH_UPDATES).take_while(fits).count().max(1)
+    }
+
     pub(super) fn write(&mut self, effects: &mut Vec<Effect>) {
         if self.flight.is_some() || self.queue.is_empty() || !self.joined() {
             return;
         }
         let Some(tenure) = self.tenure.clone() else { return };
-        let mut items = self.queue.len().min(BATCH_UPDATES);
+        let mut items = self.batch();
         let mut update = self.queue[0].update.clone();
         if items > 1 && self.keeps(Rule::QueueInOrder) {
             match merge(self.queue.iter().take(items).map(|item| &item.update[..])) {

@@ -11,13 +11,15 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
+use tokio::task::spawn_local;
 
 use super::budget;
 use super::presences::Judgement;
 use crate::metrics::Limited;
 use crate::protocol::websocket::{Decoder, Event, Opcode};
 use crate::protocol::yjs::Message;
-use crate::room::{Input, SessionId};
+use crate::room::{CloseReason, Input, SessionId};
+use crate::shard::cut;
 use crate::shard::inbound::{self, Inbound, Refusal};
 use crate::shard::state::{Shared, State};
 
@@ -89,7 +91,7 @@ impl Shared {
         let partial = session.decoder.as_ref().and_then(Decoder::partial);
         let before = session.unfinished;
         // What waits for the session to rest is bounded by one read and one message, and was paid for.
-        session.unfinished = if session.rests_until.is_some() { 0 } else { session.rest.len() + partial.unwrap_or(0) };
+        session.unfinished = if session.is_resting() { 0 } else { session.rest.len() + partial.unwrap_or(0) };
         session.vitals.message(ended, session.unfinished > 0 || partial.is_some(), received);
         if before != session.unfinished {
             metrics.unfinished_bytes.add(session.unfinished as i64 - before as i64);
@@ -114,6 +116,9 @@ impl Shared {
         let (mut ended, mut begun) = (false, Instant::now());
         loop {
             let Some(session) = state.sessions.get_mut(&id) else { return ended };
+            if session.cutting {
+                return ended;
+            }
             if let Some(at) = session.budget.rest_until(rate, begun) {
                 self.setup.metrics.limited(Limited::Rate);
                 session.rests_until = Some(at);
@@ -205,11 +210,34 @@ impl Shared {
             }
             _ => {}
         }
+        if cut::is_long(&message) {
+            session.cutting = true;
+            spawn_local(say_in_parts(self.clone(), id, message));
+            return;
+        }
         let (document, before) = (session.document.clone(), session.outbox.content_bytes());
         self.input(state, &document, Input::Message { session: id, message });
         if let Some(session) = state.sessions.get_mut(&id) {
             let answered = session.outbox.content_bytes().saturating_sub(before);
             session.budget.spend(rate, budget::bytes(answered), received);
         }
+    }
+}
+
+/// Gives a session's long message to its room, and goes on with the session.
+async fn say_in_parts(shared: Rc<Shared>, id: SessionId, message: Message) {
+    let cut = cut::cut(&shared, id, message).await;
+    let state = &mut *shared.state.borrow_mut();
+    let Some(session) = state.sessions.get_mut(&id) else { return };
+    session.cutting = false;
+    let document = session.document.clone();
+    match cut {
+        Ok(input) => shared.input(state, &document, input),
+        Err(refused) => shared.close(state, id, CloseReason::Refused(refused).into()),
+    }
+    shared.go_on(state, id);
+    // It may be read again.
+    if let Some(session) = state.sessions.get(&id) {
+        session.wake.notify_one();
     }
 }

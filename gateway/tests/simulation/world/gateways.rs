@@ -1,9 +1,9 @@
 //! Gateways: their rooms, what those want, and the sweep.
 
 use bytes::Bytes;
-use editorcluster_core::document::EMPTY_VECTOR;
+use editorcluster_core::document::{Document, EMPTY_VECTOR, split};
 use gateway::protocol::yjs::Message;
-use gateway::room::log::Position;
+use gateway::room::log::{Position, Row};
 use gateway::room::{Effect, Input, Limits, Now, Room, Rule, SessionId};
 use rand::Rng as _;
 
@@ -38,6 +38,7 @@ impl World {
         let limits = Limits {
             document_bytes: 1 << 24,
             backlog_bytes: 1 << 24,
+            turn_bytes: 64,
             checkpoint_after: self.plan.checkpoint_after,
             durability: self.plan.durability,
             without: self.plan.without,
@@ -85,6 +86,26 @@ impl World {
                 println!("{now:?} g{gateway} -> {effect:?}");
             }
             self.effect(gateway, effect);
+        }
+    }
+
+    /// A message as it comes to a room: whole, or as the shard cuts a long one.
+    pub(super) fn said(&mut self, session: SessionId, message: Message) -> Input {
+        if let Message::Update(update) | Message::SyncStep2(update) = &message
+            && self.random.random_bool(0.3)
+            && let Ok(parts) = split(update, self.random.random_range(1..60))
+        {
+            let parts = parts.into_iter().map(|pieces| pieces.concat().into()).collect();
+            return Input::Parts { session, parts, message };
+        }
+        Input::Message { session, message }
+    }
+
+    /// A row is read before it comes to the room, or by the room.
+    pub(super) fn prepare(&mut self, gateway: usize, row: &Row) {
+        let mut document = Document::default();
+        if self.random.random_bool(0.5) && document.load(&row.state).is_ok() {
+            self.input(gateway, Input::Prepared(Box::new(document)));
         }
     }
 
