@@ -88,6 +88,8 @@ pub struct Config {
 const BACKLOG_BYTES: usize = 8 << 20;
 /// Of the densest updates, some 10 ms of the shard's thread.
 const TURN_BYTES: usize = 128 << 10;
+/// Longer answers are sent in several messages.
+const STREAM_BYTES: usize = 512 << 10;
 const INSTALLED_WEB_ROOT: &str = "/usr/share/editorcluster/web";
 
 impl TryFrom<Args> for Config {
@@ -145,6 +147,7 @@ impl TryFrom<Args> for Config {
                 document_bytes: args.max_document_bytes,
                 backlog_bytes: BACKLOG_BYTES,
                 turn_bytes: TURN_BYTES,
+                stream_bytes: STREAM_BYTES,
                 checkpoint_after: args.checkpoint_after,
                 durability: match args.durability {
                     cli::Durability::Log => Durability::Log,

@@ -10,6 +10,7 @@
 //! - `rule`: the protocol's rules by name, for tests that take one out
 //! - `early`: messages that wait for the document, or for their turn
 //! - `held`: updates that refer to what the room does not have
+//! - `stream`: long answers, which several may be given
 //! - `members`: who is there, and how each is told what others wrote
 //! - `awareness`: presence, kept per client id, removed with its session
 
@@ -23,6 +24,7 @@ use self::held::Held;
 pub use self::io::{CloseReason, Durability, Effect, Failed, Input, Limits, Now, SessionId};
 use self::members::{Audience, Members};
 use self::replica::Replica;
+use self::stream::Stream;
 pub use self::rule::Rule;
 use crate::protocol::yjs::{Message, decode_awareness, encode_awareness};
 use editorcluster_core::document::{Admitted, Document, Refused};
@@ -35,6 +37,7 @@ pub mod log;
 mod members;
 mod replica;
 mod rule;
+mod stream;
 
 /// One document while it is open in this process.
 pub struct Room {
@@ -44,6 +47,7 @@ pub struct Room {
     replica: Replica,
     held: Held,
     early: Early,
+    stream: Stream,
     joined_once: bool,
     /// Opened for its log's sake, with nobody in it.
     sweeping: bool,
@@ -72,6 +76,7 @@ impl Room {
             awareness: Awareness::default(),
             held: Held::default(),
             early: Early::default(),
+            stream: Stream::default(),
             joined_once: false,
             sweeping: false,
             paused: false,
@@ -119,6 +124,7 @@ impl Room {
             Input::Join { session } => self.join(session, effects),
             Input::Message { session, message } => self.say(now, session, Said::Message(message), effects),
             Input::Parts { session, parts, message } => self.parts(now, session, parts, message, effects),
+            Input::Streamed { session, as_of } => self.streamed(session, &as_of, effects),
             Input::Leave { session } => self.leave(now, session),
             Input::Sweep => self.sweep(effects),
             Input::Subscribed { call, result } => replica.subscribed(now, call, result, effects),
@@ -146,6 +152,10 @@ impl Room {
             self.open(now, effects);
         }
         self.settle(now, effects);
+        // As often as the document is written, whoever comes then is given all at once again.
+        if self.stream.is_open() && effects.iter().any(|effect| matches!(effect, Effect::Write { .. })) {
+            self.stream.end();
+        }
     }
 
     fn join(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
@@ -246,13 +256,11 @@ impl Room {
             }
         };
         match message {
-            Message::SyncStep1(vector) => match self.replica.document.diff(&vector) {
-                Ok(update) => {
-                    self.members.was_given(session);
-                    effects.push(Effect::Send { to: vec![session], message: Message::SyncStep2(update) });
+            Message::SyncStep1(vector) => {
+                if let Err(refused) = self.answer(session, vector, effects) {
+                    self.close(now, session, CloseReason::Refused(refused), effects);
                 }
-                Err(refused) => self.close(now, session, CloseReason::Refused(refused), effects),
-            },
+            }
             Message::SyncStep2(update) => {
                 self.members.has_told(session, &update);
                 self.update(now, session, update.clone(), Some(update), effects);
@@ -269,6 +277,38 @@ impl Room {
             // Servers say it; from a client it means nothing.
             Message::PermissionDenied(_) => {}
         }
+    }
+
+    /// Gives a session what it lacks.
+    fn answer(&mut self, session: SessionId, vector: Bytes, effects: &mut Vec<Effect>) -> Result<(), Refused> {
+        let (stream, answer, as_of) = match self.stream.of(&vector) {
+            Some((stream, as_of)) => (stream, None, as_of),
+            None => {
+                let update = self.replica.document.diff(&vector)?;
+                if update.len() < self.limits.stream_bytes {
+                    self.give(session, update, effects);
+                    return Ok(());
+                }
+                let as_of = self.replica.document.state_vector();
+                (self.stream.begin(vector, as_of.clone()), Some(update), as_of)
+            }
+        };
+        effects.push(Effect::Stream { session, stream, answer, as_of });
+        Ok(())
+    }
+
+    fn streamed(&mut self, session: SessionId, as_of: &[u8], effects: &mut Vec<Effect>) {
+        // The vector is one of our own.
+        if self.members.contains(session)
+            && let Ok(update) = self.replica.document.diff(as_of)
+        {
+            self.give(session, update, effects);
+        }
+    }
+
+    fn give(&mut self, session: SessionId, update: Bytes, effects: &mut Vec<Effect>) {
+        self.members.was_given(session);
+        effects.push(Effect::Send { to: vec![session], message: Message::SyncStep2(update) });
     }
 
     /// Nothing is acknowledged, relayed or logged before the document has admitted it. `whole`: the message that ends with

@@ -23,6 +23,7 @@ impl Desk {
             document_bytes: 1 << 20,
             backlog_bytes: 1 << 20,
             turn_bytes: 128 << 10,
+            stream_bytes: 512 << 10,
             checkpoint_after: Duration::from_secs(600),
             durability: Durability::Log,
             without: None,

@@ -24,6 +24,8 @@ pub struct Limits {
     pub backlog_bytes: usize,
     /// What a room takes in of what waits before other rooms have their turn. It may be exceeded by one message or part.
     pub turn_bytes: usize,
+    /// Longer answers are streamed (`Effect::Stream`).
+    pub stream_bytes: usize,
     /// A checkpoint is made at the latest this long after an update, and at once when the last session has left.
     pub checkpoint_after: Duration,
     pub durability: Durability,
@@ -62,6 +64,11 @@ pub enum Input {
         session: SessionId,
         parts: Vec<Bytes>,
         message: Message,
+    },
+    /// The session has been sent all of a stream; `as_of`: as in `Effect::Stream`.
+    Streamed {
+        session: SessionId,
+        as_of: Bytes,
     },
     Leave {
         session: SessionId,
@@ -147,6 +154,16 @@ pub enum Effect {
     Send {
         to: Vec<SessionId>,
         message: Message,
+    },
+    /// A long answer to one session, which is to be sent in several messages and is over with `Input::Streamed`.
+    Stream {
+        session: SessionId,
+        /// Names the answer.
+        stream: u64,
+        /// None: that of the effect before with the same number.
+        answer: Option<Bytes>,
+        /// The document's state vector when the answer was made.
+        as_of: Bytes,
     },
     /// What others wrote, encoded once for each of the two. As a Step2 for sessions that could take an Update for the
     /// acknowledgement of something that they sent themselves.

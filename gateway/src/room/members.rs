@@ -24,6 +24,7 @@ struct Arrival {
     /// It has been given the document.
     given: bool,
     step2: Option<Bytes>,
+    acknowledged: bool,
 }
 
 /// Who is told of an update, and how.
@@ -66,6 +67,7 @@ impl Members {
         if let Some(arrival) = self.arriving.get_mut(&session) {
             arrival.given = true;
         }
+        self.settle(session);
     }
 
     /// Whether the session is there and has been given the document.
@@ -82,7 +84,14 @@ impl Members {
 
     /// Something that the session sent is acknowledged.
     pub(super) fn was_acknowledged(&mut self, session: SessionId, update: &Bytes) {
-        if self.arriving.get(&session).is_some_and(|arrival| arrival.given && arrival.step2.as_ref() == Some(update)) {
+        if let Some(arrival) = self.arriving.get_mut(&session) {
+            arrival.acknowledged |= arrival.step2.as_ref() == Some(update);
+        }
+        self.settle(session);
+    }
+
+    fn settle(&mut self, session: SessionId) {
+        if self.arriving.get(&session).is_some_and(|arrival| arrival.given && arrival.acknowledged) {
             self.arriving.remove(&session);
         }
     }
@@ -132,6 +141,17 @@ mod tests {
 
     fn as_step2(to: &[SessionId]) -> Audience {
         Audience { as_step2: to.to_vec(), ..Audience::default() }
+    }
+
+    #[test]
+    fn a_session_has_arrived_in_whichever_order_it_is_given_the_document_and_its_own_is_acknowledged() {
+        let mut members = Members::default();
+        members.join(READER);
+        members.has_told(READER, &STEP2);
+        members.was_acknowledged(READER, &STEP2);
+        assert_eq!(members.audience(None, INSERTION, &[]), Audience::default());
+        members.was_given(READER);
+        assert_eq!(members.audience(None, INSERTION, &[]), as_update(&[READER]));
     }
 
     #[test]

@@ -13,6 +13,7 @@ fn room() -> Room {
         document_bytes: 1 << 20,
         backlog_bytes: 1 << 10,
         turn_bytes: 128 << 10,
+        stream_bytes: 512 << 10,
         checkpoint_after: Duration::from_secs(60),
         durability: Durability::Log,
         without: None,

@@ -148,6 +148,7 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
             return None;
         }
         Effect::Send { .. }
+        | Effect::Stream { .. }
         | Effect::Tell { .. }
         | Effect::Acknowledge { .. }
         | Effect::Close { .. }

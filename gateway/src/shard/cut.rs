@@ -14,8 +14,8 @@ use crate::room::{Input, SessionId};
 const FROM: usize = 128 << 10;
 /// About the size of one part: of the densest update, what is taken in within some milliseconds.
 const PART: usize = 64 << 10;
-/// Messages that are being cut in this process at the same time. Each may take several times its size in memory.
-static CUTTING: Semaphore = Semaphore::const_new(1);
+/// Messages and answers that are being cut in this process at the same time. Each may take several times its size in memory.
+pub(super) static CUTTING: Semaphore = Semaphore::const_new(1);
 
 pub(super) fn is_long(message: &Message) -> bool {
     matches!(message, Message::Update(update) | Message::SyncStep2(update) if update.len() > FROM)

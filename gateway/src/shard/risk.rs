@@ -48,6 +48,7 @@ mod tests {
             document_bytes: 1 << 20,
             backlog_bytes: 1 << 20,
             turn_bytes: 128 << 10,
+            stream_bytes: 512 << 10,
             checkpoint_after: Duration::from_secs(5),
             durability: Durability::Log,
             without: None,

@@ -12,7 +12,7 @@ use super::inbound::Refusal;
 use super::outbox::Kind;
 use super::risk::risk;
 use super::state::{Shared, State};
-use super::stream::{self, Streamed};
+use super::stream::Streams;
 use crate::bus::Event;
 use crate::protocol::websocket::{self, Opcode};
 use crate::protocol::yjs::Message;
@@ -26,8 +26,7 @@ pub(super) struct Slot {
     sessions: HashSet<SessionId>,
     paused: bool,
     wake: Option<Now>,
-    /// The last large answer, which others are likely to ask for as well. Until the next checkpoint.
-    streamed: Option<Streamed>,
+    pub(super) streams: Streams,
 }
 
 impl Slot {
@@ -84,7 +83,7 @@ impl Shared {
             sessions: HashSet::new(),
             paused: false,
             wake: None,
-            streamed: None,
+            streams: Streams::default(),
         };
         state.rooms.insert(document.clone(), slot);
         self.setup.metrics.documents.inc();
@@ -149,8 +148,8 @@ impl Shared {
 
     fn carry_out(self: &Rc<Self>, state: &mut State, document: &Rc<str>, effect: Effect) {
         match effect {
-            Effect::Send { to, message: Message::SyncStep2(answer) } if answer.len() >= stream::FROM => {
-                self.stream(state, document, &to, answer);
+            Effect::Stream { session, stream, answer, as_of } => {
+                self.stream(state, document, stream, (session, as_of), answer);
             }
             Effect::Send { to, message } => self.send(state, &to, &message),
             Effect::Tell { as_update, as_step2, update } => {
@@ -203,7 +202,7 @@ impl Shared {
                 if let Some(slot) = state.rooms.get_mut(document) {
                     let incarnation = slot.incarnation;
                     if matches!(effect, Effect::Write { .. }) {
-                        slot.streamed = None;
+                        slot.streams.renew();
                     }
                     calls::start(self, state, document, incarnation, effect);
                 }
@@ -219,25 +218,6 @@ impl Shared {
         let frame = frame(message);
         for &session in to {
             self.queue(state, session, frame.clone(), kind);
-        }
-    }
-
-    /// Sends a large answer in several messages.
-    fn stream(&self, state: &mut State, document: &Rc<str>, to: &[SessionId], answer: Bytes) {
-        let Some(slot) = state.rooms.get_mut(document) else { return };
-        let streamed = match slot.streamed.take().filter(|streamed| streamed.of(&answer).is_some()) {
-            Some(streamed) => streamed,
-            None => match Streamed::new(answer.clone()) {
-                Ok(streamed) => streamed,
-                // It is sent as it is, and its reader may find out.
-                Err(_) => return self.send(state, to, &Message::SyncStep2(answer)),
-            },
-        };
-        for &session in to {
-            self.queue(state, session, streamed.of(&answer).unwrap_or_default().iter().cloned(), Kind::Content);
-        }
-        if let Some(slot) = state.rooms.get_mut(document) {
-            slot.streamed = Some(streamed);
         }
     }
 

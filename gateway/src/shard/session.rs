@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
@@ -25,7 +25,7 @@ use crate::protocol::websocket::Decoder;
 use crate::protocol::yjs::Message;
 use crate::room::SessionId;
 
-mod budget;
+pub(super) mod budget;
 mod presences;
 mod reading;
 mod writing;
@@ -40,12 +40,14 @@ pub(super) struct Session {
     /// Tells the task that what it must wait for has changed.
     pub(super) wake: Rc<Notify>,
     vitals: Vitals,
-    budget: Budget,
+    pub(super) budget: Budget,
     /// A long message of it is being cut into parts: it is heard again when that is done.
     cutting: bool,
     /// It has asked too much: it is heard again then.
     rests_until: Option<Instant>,
     presences: Presences,
+    /// It is being sent a stream: the document's state vector when that was made.
+    pub(super) streaming: Option<Bytes>,
     /// None once everything was written behind a close frame: dropping it has told the client.
     writer: Option<Rc<OwnedWriteHalf>>,
     blocked: bool,
@@ -108,6 +110,7 @@ pub(super) fn start(shared: &Rc<Shared>, socket: NewSocket) {
         cutting: false,
         rests_until: None,
         presences: Presences::default(),
+        streaming: None,
         writer: Some(Rc::new(writer)),
         blocked: false,
         dirty: false,

@@ -101,6 +101,17 @@ impl Shared {
         self.started.elapsed()
     }
 
+    /// Gives a tick to each room whose time has come.
+    fn call_back(self: &Rc<Self>) {
+        let (mut state, now) = (self.state.borrow_mut(), self.now());
+        state.received = Instant::now();
+        while let Some((at, document)) = state.wakes.take_due(now) {
+            if state.rooms.get_mut(&document).is_some_and(|slot| slot.take_wake(at)) {
+                self.input(&mut state, &document, Input::Tick);
+            }
+        }
+    }
+
     pub(super) fn instant(&self, at: Now) -> Instant {
         self.started + at
     }
@@ -180,14 +191,7 @@ async fn tick(shared: Rc<Shared>) {
                 }
             }
         }
-        let (mut state, now) = (shared.state.borrow_mut(), shared.now());
-        state.received = Instant::now();
-        while let Some((at, document)) = state.wakes.take_due(now) {
-            if state.rooms.get_mut(&document).is_some_and(|slot| slot.take_wake(at)) {
-                shared.input(&mut state, &document, Input::Tick);
-            }
-        }
-        drop(state);
+        shared.call_back();
         // A room that has much to do wants to be called back at once, and others are to have their turn.
         tokio::task::yield_now().await;
     }

@@ -180,6 +180,7 @@ impl World {
                 let input = match what {
                     Up::Join => Input::Join { session },
                     Up::Message(message) => self.said(session, message),
+                    Up::Streamed(as_of) => Input::Streamed { session, as_of },
                     Up::Leave => Input::Leave { session },
                 };
                 self.input(gateway, input);

@@ -37,6 +37,7 @@ impl World {
             document_bytes: 1 << 20,
             backlog_bytes: 256,
             turn_bytes: 128 << 10,
+            stream_bytes: 512 << 10,
             checkpoint_after: Duration::from_secs(2),
             durability: if kind & 1 == 0 { Durability::Log } else { Durability::Database },
             without: None,

@@ -22,7 +22,7 @@ const DEBT: f64 = 4.0;
 const RESUME: f64 = 0.05;
 
 /// The price of bytes that were read, or of an answer.
-pub(super) fn bytes(count: usize) -> f64 {
+pub(in crate::shard) fn bytes(count: usize) -> f64 {
     count as f64 / TOKEN_BYTES
 }
 
@@ -37,7 +37,7 @@ pub(super) fn message(took: Duration) -> f64 {
 }
 
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(in crate::shard) struct Budget {
     left: f64,
     at: Instant,
 }
@@ -49,7 +49,7 @@ impl Budget {
     }
 
     /// Takes the price of something.
-    pub(super) fn spend(&mut self, rate: f64, tokens: f64, now: Instant) {
+    pub(in crate::shard) fn spend(&mut self, rate: f64, tokens: f64, now: Instant) {
         self.left = (self.left(rate, now) - tokens).max(-DEBT * rate);
         // `now` may be that of the read, before what was handled since: no time is to count twice.
         self.at = self.at.max(now);

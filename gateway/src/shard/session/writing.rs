@@ -115,6 +115,7 @@ impl Shared {
                 state.delivery.observe(seconds);
             }
         }
+        let streamed = session.streaming.take_if(|_| session.outbox.content_bytes() == 0);
         if session.outbox.is_empty() && session.vitals.is_closing() {
             session.writer = None;
             if session.said_close {
@@ -126,6 +127,12 @@ impl Shared {
             for message in [Message::SyncStep1(Bytes::from_static(&[0])), Message::QueryAwareness] {
                 self.input(state, &document, Input::Message { session: id, message });
             }
+        }
+        if let Some(as_of) = streamed
+            && let Some(session) = state.sessions.get(&id)
+        {
+            let document = session.document.clone();
+            self.input(state, &document, Input::Streamed { session: id, as_of });
         }
         if let Some(session) = state.sessions.get(&id)
             && !was_read

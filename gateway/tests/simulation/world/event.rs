@@ -13,6 +13,8 @@ use crate::redis::Notice;
 pub(crate) enum Up {
     Join,
     Message(Message),
+    /// All of a stream was sent to it.
+    Streamed(bytes::Bytes),
     Leave,
 }
 

@@ -7,7 +7,7 @@ use gateway::room::log::{Position, Row};
 use gateway::room::{Effect, Input, Limits, Now, Room, Rule, SessionId};
 use rand::Rng as _;
 
-use super::{Down, Event, GATEWAYS, SWEEP_EVERY, World, ms};
+use super::{Down, Event, GATEWAYS, Up, SWEEP_EVERY, World, ms};
 
 /// One gateway process. `process` and `life` change with each start and each room, so what was meant for an earlier
 /// one is recognised.
@@ -17,6 +17,8 @@ pub(crate) struct Gateway {
     pub(crate) life: u64,
     pub(crate) room: Option<Room>,
     pub(super) wake_at: Option<Now>,
+    /// The answer of its room's last stream.
+    pub(super) stream: Bytes,
     /// The log server that it talks to.
     pub(crate) server: usize,
     /// As the process sees it.
@@ -39,6 +41,7 @@ impl World {
             document_bytes: 1 << 24,
             backlog_bytes: 1 << 24,
             turn_bytes: 64,
+            stream_bytes: 200,
             checkpoint_after: self.plan.checkpoint_after,
             durability: self.plan.durability,
             without: self.plan.without,
@@ -114,9 +117,9 @@ impl World {
         let now = self.now;
         let session = SessionId(u64::MAX);
         let room = self.gateways[gateway].room.as_mut()?;
-        let hello = Message::SyncStep1(Bytes::from_static(EMPTY_VECTOR));
+        let as_of = Bytes::from_static(EMPTY_VECTOR);
         let mut effects = Vec::new();
-        for input in [Input::Join { session }, Input::Message { session, message: hello }, Input::Leave { session }] {
+        for input in [Input::Join { session }, Input::Streamed { session, as_of }, Input::Leave { session }] {
             room.handle(now, input, &mut effects);
         }
         let mut told = None;
@@ -139,6 +142,14 @@ impl World {
                 for session in to {
                     self.send_down(session, Down::Message(message.clone()));
                 }
+            }
+            Effect::Stream { session, answer, as_of, .. } => {
+                let it = &mut self.gateways[gateway];
+                it.stream = answer.unwrap_or_else(|| it.stream.clone());
+                let (process, message) = (it.process, Message::SyncStep2(it.stream.clone()));
+                self.send_down(session, Down::Message(message));
+                let delay = self.delay();
+                self.after(delay, Event::Up { gateway, process, session, what: Up::Streamed(as_of) });
             }
             Effect::Tell { as_update, as_step2, update } => {
                 for session in as_update {
