@@ -157,7 +157,8 @@ pub struct Args {
     #[arg(long, env = "EDITORCLUSTER_API", value_enum, default_value = "off")]
     pub api: ApiPort,
     /// Documents of which the content is read at once, for the REST interface's text, JSON, authors, differences and
-    /// restores; each by a process of its own. A further request waits 10s for its turn, then it is answered with 503.
+    /// restores; each by a process of its own. A further request waits for half of --history-timeout, then it is answered
+    /// with 503.
     #[arg(long, env = "EDITORCLUSTER_MAX_HISTORY_READERS", default_value_t = 2, value_name = "N")]
     pub max_history_readers: usize,
     /// Memory of each of these processes, in bytes; a document that takes more is not read. Default: an eighth of the

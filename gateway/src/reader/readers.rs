@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncReadExt as _;
@@ -20,8 +19,8 @@ use super::wire::{self, Verdict};
 use crate::history::reading::Question;
 use crate::metrics::Metrics;
 
-/// A request waits so long for its turn.
-const TURN_WITHIN: Duration = Duration::from_secs(10);
+/// Of the time of a reading: so long a request waits for its turn.
+const WAIT_SHARE: u32 = 2;
 /// Of what a process says before it dies.
 const MOST_SAID: u64 = 1024;
 /// jemalloc's settings: no thread of its own, and nothing kept that is not used, since the limit counts it.
@@ -68,11 +67,12 @@ impl Readers {
     /// # Errors
     /// Others are being read for too long.
     pub(crate) async fn turn<'a>(&'a self, document: &'a str) -> Result<Turn<'a>, Failure> {
-        match timeout(TURN_WITHIN, self.turns.acquire()).await {
+        let wait = self.settings.bounds.time / WAIT_SHARE;
+        match timeout(wait, self.turns.acquire()).await {
             Ok(permit) => Ok(Turn { readers: self, document, _permit: permit.ok() }),
             Err(_) => {
                 self.metrics.history_read(Outcome::Busy);
-                Err(Failure::Busy(TURN_WITHIN))
+                Err(Failure::Busy(wait))
             }
         }
     }
