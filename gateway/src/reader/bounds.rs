@@ -13,8 +13,8 @@ pub(super) const STACK_BYTES: usize = 8 << 20;
 pub(super) const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// Less does not hold the program's own data and the stack.
 pub const LEAST_MEMORY_BYTES: u64 = 32 << 20;
-/// Reading takes five times a document's bytes if it is one long text, and forty times if it is single letters, each
-/// written in front of the one before; and 13 MiB for itself.
+/// Reading takes eight times a document's bytes if it is one long text, and forty times if it is single letters, each
+/// written in front of the one before; and 24 MiB for itself.
 pub const MEMORY_BYTES: u64 = 1 << 30;
 /// Of a container's limit, for one reading.
 const CONTAINER_SHARE: u64 = 8;

@@ -22,6 +22,10 @@ const DOCUMENTS: &str = "/api/v1/documents";
 /// Takes a minute to be read.
 const COMPETING: u64 = 20_000;
 
+/// On which side of an item its neighbour stands that it names.
+const BEHIND: u8 = 0x80;
+const IN_FRONT_OF: u8 = 0x40;
+
 /// The structs of one client, and a state that has those of all.
 struct Structs(u64, u64, BytesMut);
 
@@ -30,12 +34,12 @@ impl Structs {
         Self(client, 0, BytesMut::new())
     }
 
-    /// An item of this kind, behind another one or in the text, and the content that is written.
-    fn item(&mut self, kind: u8, behind: Option<(u64, u64)>, write: impl FnOnce(&mut BytesMut)) {
+    /// An item of this kind, beside another one or in the text, and the content that is written.
+    fn item(&mut self, kind: u8, beside: Option<(u8, u64, u64)>, write: impl FnOnce(&mut BytesMut)) {
         let Self(_, count, bytes) = self;
         *count += 1;
-        if let Some((client, clock)) = behind {
-            bytes.put_u8(kind | 0x80);
+        if let Some((side, client, clock)) = beside {
+            bytes.put_u8(kind | side);
             write_var_uint(bytes, client);
             write_var_uint(bytes, clock);
         } else {
@@ -66,9 +70,9 @@ fn slow() -> Bytes {
     let embed = |bytes: &mut BytesMut| write_var_string(bytes, "1");
     let (mut row, mut others) = (Structs::by(5), Structs::by(6));
     for clock in 0..COMPETING {
-        row.item(EMBED, clock.checked_sub(1).map(|before| (5, before)), embed);
+        row.item(EMBED, clock.checked_sub(1).map(|before| (BEHIND, 5, before)), embed);
     }
-    others.item(EMBED, Some((5, COMPETING - 1)), embed);
+    others.item(EMBED, Some((BEHIND, 5, COMPETING - 1)), embed);
     for _ in 0..COMPETING {
         others.item(EMBED, None, embed);
     }
@@ -80,7 +84,7 @@ fn slow() -> Bytes {
 fn wide(letters: u32) -> Bytes {
     let (mut structs, mut clock) = (Structs::by(1), 0);
     let mut push = |kind: u8, parts: &[&str]| {
-        structs.item(kind, u64::checked_sub(clock, 1).map(|before| (1, before)), |bytes| {
+        structs.item(kind, u64::checked_sub(clock, 1).map(|before| (BEHIND, 1, before)), |bytes| {
             parts.iter().for_each(|part| write_var_string(bytes, part));
         });
         clock += 1;
@@ -93,11 +97,27 @@ fn wide(letters: u32) -> Bytes {
     state(&[structs])
 }
 
+/// Single letters, each in front of the one before.
+fn letters(count: u64) -> Bytes {
+    let mut structs = Structs::by(1);
+    for clock in 0..count {
+        let beside = clock.checked_sub(1).map(|before| (IN_FRONT_OF, 1, before));
+        structs.item(4, beside, |bytes| write_var_string(bytes, "x"));
+    }
+    state(&[structs])
+}
+
+fn long_text(bytes: usize) -> Bytes {
+    let mut structs = Structs::by(1);
+    structs.item(4, None, |content| write_var_string(content, &"x".repeat(bytes)));
+    state(&[structs])
+}
+
 /// A letter in the middle of an emoji, at which the library panics when it removes them.
 fn cut() -> Bytes {
     let mut structs = Structs::by(7);
     structs.item(4, None, |bytes| write_var_string(bytes, "\u{1F600}"));
-    structs.item(4, Some((7, 0)), |bytes| write_var_string(bytes, "c"));
+    structs.item(4, Some((BEHIND, 7, 0)), |bytes| write_var_string(bytes, "c"));
     state(&[structs])
 }
 
@@ -188,6 +208,23 @@ async fn a_document_that_takes_too_long_too_much_memory_or_the_process_costs_its
         assert_eq!(get(gateway.admin, &format!("{DOCUMENTS}/{name}/export")).await.status, 200, "{name}");
     }
     client.write_acknowledged(" and more").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ordinary_documents_are_read_within_the_memory_that_the_documentation_names() {
+    const ITSELF: usize = 24 << 20;
+    let data = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&data.path().join("editorcluster.db")).await.unwrap();
+    for (name, state, times) in [("letters", letters(500_000), 40), ("text", long_text(16 << 20), 8)] {
+        store.write(name, 0, state.clone(), None).await.unwrap();
+        let limit = (ITSELF + state.len() * times).to_string();
+        let gateway = start(data.path(), &[], &["--max-history-memory-bytes", &limit]).await;
+        for format in ["text", "json"] {
+            let path = format!("{DOCUMENTS}/{name}/versions/current?format={format}");
+            assert_eq!(get(gateway.admin, &path).await.status, 200, "{name} as {format} in {limit} bytes");
+        }
+        gateway.kill().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
