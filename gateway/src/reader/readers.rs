@@ -170,3 +170,24 @@ async fn first_words(mut pipe: ChildStderr) -> String {
     let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
     String::from_utf8_lossy(&said).trim_end().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_cannot_be_started_is_an_answer_and_leaves_the_turn_to_the_next_one() {
+        let bounds = Bounds { time: Duration::from_secs(1), memory_bytes: 1 << 30 };
+        let settings = Settings { program: "/nowhere/gateway".into(), bounds, at_once: 1 };
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let readers = Readers::new(settings, metrics.clone());
+        for _ in 0..2 {
+            let answer = readers.turn("notes").await.unwrap().ask(Question::Text, [Bytes::new(), Bytes::new()]).await;
+            assert!(matches!(answer, Err(Failure::NotStarted(_))), "{answer:?}");
+        }
+        let page = metrics.render().unwrap();
+        assert!(page.contains("editorcluster_history_reads_total{outcome=\"crashed\"} 2\n"), "{page}");
+    }
+}

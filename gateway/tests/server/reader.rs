@@ -129,9 +129,9 @@ fn words(name: &str) -> Bytes {
 
 /// A gateway whose database has these documents.
 async fn start(data: &Path, documents: &[(&str, Bytes)], flags: &[&str]) -> Process {
-    let store = SqliteStore::open(&data.join("editorcluster.db")).await.unwrap();
+    let store = SqliteStore::open(&data.join("editorcluster.db")).await.expect("the database takes it");
     for (name, state) in documents {
-        store.write(name, 0, state.clone(), None).await.unwrap();
+        store.write(name, 0, state.clone(), None).await.expect("the database takes it");
     }
     let own = ["--data-dir", data.to_str().expect("a path in UTF-8"), "--api", "admin"];
     Process::start(&[&own, flags].concat()).await
