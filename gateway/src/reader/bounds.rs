@@ -13,8 +13,8 @@ pub(super) const STACK_BYTES: usize = 8 << 20;
 pub(super) const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// Less does not hold the program's own data and the stack.
 pub const LEAST_MEMORY_BYTES: u64 = 32 << 20;
-/// Reading takes eight times a document's bytes if it is one long text, and forty times if it is single letters, each
-/// written in front of the one before; and 24 MiB for itself.
+/// The most that a reading has by default. It takes 24 MiB for itself, and of a document's bytes eight times as much for one
+/// long text, up to forty times for single letters that were each written in front of the one before.
 pub const MEMORY_BYTES: u64 = 1 << 30;
 /// Of a container's limit, for one reading.
 const CONTAINER_SHARE: u64 = 8;
