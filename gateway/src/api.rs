@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use self::problem::Problem;
 use crate::http::head::check_name;
 use crate::quarantine::marks::Marks;
+use crate::reader::readers::Readers;
 use crate::shard::edits::Edit;
 use crate::shard::{Command, Shards};
 use crate::store::StoreError;
@@ -41,6 +42,7 @@ pub struct Api {
     pub archive: Arc<dyn Archive>,
     pub shards: Arc<Shards>,
     pub marks: Marks,
+    pub readers: Arc<Readers>,
     /// Bytes of an import at most.
     pub max_document_bytes: usize,
 }

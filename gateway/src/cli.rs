@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, ApiPort, Config, Target};
 use crate::pattern::Pattern;
-use crate::{backup, drain, quarantine, server};
+use crate::{backup, drain, quarantine, reader, server};
 
 /// Threads of the runtime that accepts, serves HTTP and talks to the database. Sessions have the shards' threads.
 const MAIN_WORKERS: usize = 2;
@@ -118,7 +118,8 @@ pub struct Args {
     pub max_connections: usize,
     /// Limits the process's memory, in bytes. From here on new WebSockets are answered with 503, from 6 % more on sessions
     /// may send a tenth of their usual rate, and from 12 % more on those that hold most are closed (1013). Default: 85 %
-    /// of the container's limit; without one there is no limit.
+    /// of the container's limit, which with --api is first lessened by the memory for --max-history-readers; without one
+    /// there is no limit.
     #[arg(long, env = "EDITORCLUSTER_MAX_MEMORY_BYTES", value_name = "BYTES")]
     pub max_memory_bytes: Option<u64>,
     /// Connections that have not sent their request at most; for a further one, the oldest of the address that has most
@@ -156,6 +157,18 @@ pub struct Args {
     /// document. So `public` is only for a port that something in front of it guards.
     #[arg(long, env = "EDITORCLUSTER_API", value_enum, default_value = "off")]
     pub api: ApiPort,
+    /// Documents of which the content is read at once, for the REST interface's text, JSON, authors, differences and
+    /// restores; each by a process of its own. A further request waits for half of --history-timeout, then it is answered
+    /// with 503.
+    #[arg(long, env = "EDITORCLUSTER_MAX_HISTORY_READERS", default_value_t = 2, value_name = "N")]
+    pub max_history_readers: usize,
+    /// Memory of each of these processes, in bytes; a document that takes more is not read. Default: an eighth of the
+    /// container's limit, from 32 MiB to 1 GiB; without one 1 GiB.
+    #[arg(long, env = "EDITORCLUSTER_MAX_HISTORY_MEMORY_BYTES", value_name = "BYTES")]
+    pub max_history_memory_bytes: Option<u64>,
+    /// A document of which the content takes longer to read is not read, e.g. 20s.
+    #[arg(long, env = "EDITORCLUSTER_HISTORY_TIMEOUT", default_value = "20s", value_parser = duration, value_name = "TIME")]
+    pub history_timeout: Duration,
     /// A document that is edited for long becomes a version this often, e.g. 10m. A tenth of it lies between two versions
     /// because of another author.
     #[arg(long, env = "EDITORCLUSTER_VERSION_EVERY", default_value = "10m", value_parser = duration, value_name = "TIME")]
@@ -263,6 +276,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Runs the gateway with the process's arguments until a signal ends it.
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == reader::COMMAND) {
+        return reader::process::main(arguments);
+    }
     match run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

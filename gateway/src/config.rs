@@ -12,6 +12,8 @@ use crate::cli::{self, Args};
 use crate::history::policy::Policy;
 use crate::memory;
 use crate::pattern::Pattern;
+use crate::reader::bounds::{Bounds, LEAST_MEMORY_BYTES};
+use crate::reader::readers::{self, own_program};
 use crate::room::{Durability, Limits};
 use crate::shard::Patience;
 use crate::without;
@@ -80,6 +82,7 @@ pub struct Config {
     pub drain_window: Duration,
     pub api: ApiPort,
     pub history: Policy,
+    pub readers: readers::Settings,
     /// None: nothing is marked.
     pub marks_dir: Option<PathBuf>,
 }
@@ -126,6 +129,22 @@ impl TryFrom<Args> for Config {
             args.api == ApiPort::Off || args.target != Target::Web,
             "--api needs documents, and --target web has none; leave it out"
         );
+        ensure!(args.max_history_readers > 0, "--max-history-readers is 0; write at least 1");
+        ensure!(!args.history_timeout.is_zero(), "--history-timeout is 0; write a time such as 20s");
+        ensure!(
+            args.max_history_memory_bytes.is_none_or(|bytes| bytes >= LEAST_MEMORY_BYTES),
+            "--max-history-memory-bytes must be at least {LEAST_MEMORY_BYTES}"
+        );
+        let container = memory::container_limit();
+        let readers = readers::Settings {
+            program: own_program(),
+            bounds: Bounds {
+                time: args.history_timeout,
+                memory_bytes: args.max_history_memory_bytes.unwrap_or_else(|| Bounds::default_memory(container)),
+            },
+            at_once: args.max_history_readers,
+        };
+        let reserved = if args.api == ApiPort::Off { 0 } else { readers.memory_bytes() };
         let storage = storage(&args)?;
         let marks_dir = marks_dir(&args, storage.as_ref());
         Ok(Self {
@@ -158,7 +177,10 @@ impl TryFrom<Args> for Config {
             keep_deleted: args.keep_deleted,
             sweep_every: args.sweep_every,
             max_connections: args.max_connections,
-            max_memory_bytes: args.max_memory_bytes.or_else(memory::default_limit),
+            max_memory_bytes: args
+                .max_memory_bytes
+                .or_else(|| container.map(|container| memory::default_limit(container, reserved))),
+            readers,
             max_handshakes: args.max_handshakes,
             head_timeout: args.head_timeout,
             patience: Patience { idle: args.idle_timeout, stuck: args.stuck_timeout },
@@ -299,6 +321,9 @@ mod tests {
         assert!(refusal("--database-url mysql://x").contains("postgres:// or sqlite://"));
         assert!(refusal("--database-url postgres://x").contains("--redis-url"));
         assert!(refusal("--shards 0").contains("from 1"));
+        assert!(refusal("--max-history-readers 0").contains("at least 1"));
+        assert!(refusal("--history-timeout 0s").contains("20s"));
+        assert!(refusal("--max-history-memory-bytes 1000").contains("33554432"));
         assert!(refusal("--settle 5").contains("20s"));
         assert!(refusal("--idle-timeout 10ms").contains("1s"));
         assert!(refusal("--max-messages-per-second 0").contains("each second"));

@@ -1,6 +1,7 @@
 //! A document's past: which checkpoints become versions, who wrote them, what they say, how one comes back. Pure.
 //!
 //! - `policy`: when a version is made, and how long it stays
+//! - `reading`: what can be asked about a content, in front of the modules that use the CRDT library
 //! - `content`: what is in a document, read without knowing the application's types
 //! - `legible`: whether the CRDT library reads a state as Yjs does
 //! - `json`: a document as JSON
@@ -11,11 +12,12 @@
 //! - `portable`: a document as files
 
 pub mod archive;
-pub mod authorship;
-pub mod content;
-pub mod json;
+mod authorship;
+mod content;
+mod json;
 mod legible;
 pub mod policy;
 pub mod portable;
-pub mod restore;
-pub mod text;
+pub mod reading;
+mod restore;
+mod text;

@@ -5,6 +5,7 @@
 //! - `bus`, `store`: the documents' logs and checkpoints
 //! - `quarantine`: documents in which processes die, so that they are not opened again
 //! - `history`: what a document was; pure as well
+//! - `reader`: processes that read what a document was
 //! - `transfer`: whole documents, read from log and row, and merged in
 //! - `api`: REST for versions, export, import and deletion; `backup`: the same for whole databases, as commands
 //! - `http`, `web`, `admin`: the two ports
@@ -26,6 +27,7 @@ pub mod metrics;
 pub mod pattern;
 pub mod protocol;
 pub mod quarantine;
+pub mod reader;
 pub mod room;
 pub mod server;
 pub mod shard;

@@ -16,13 +16,14 @@ use crate::metrics::Metrics;
 
 /// How often the memory is measured: a surge of sessions takes longer to fill what `DEFAULT_SHARE` leaves.
 const MEASURE_EVERY: Duration = Duration::from_millis(250);
-/// Of a container's limit, by default: the rest is for what the sessions inside still do, and for the page tables.
+/// Of a container's limit, less what is reserved, by default: the rest is for what the sessions inside still do, and for the page tables.
 const DEFAULT_SHARE: f64 = 0.85;
 /// Short until this much of the limit is used, so that it does not change with every session.
 const ENOUGH_SHARE: f64 = 0.95;
 /// Of the limit: sessions are slowed down from here on.
 const SCARCE_SHARE: f64 = 1.06;
-/// Of the limit: sessions are closed from here on. By default that is 95 % of the container's limit.
+/// Of the limit: sessions are closed from here on. By default that is 95 % of the container's limit, less what is
+/// reserved.
 const SHED_SHARE: f64 = 1.12;
 
 /// Whether the process has memory for more sessions.
@@ -94,12 +95,21 @@ fn is_short(was_short: bool, used: u64, limit: u64) -> bool {
     used >= if was_short { (limit as f64 * ENOUGH_SHARE) as u64 } else { limit }
 }
 
-/// The limit for a process in this control group: a share of the group's limit. None without one.
-pub fn default_limit() -> Option<u64> {
+/// Of a container's limit, the processes that read for the history may have as much at most: the sessions need the rest.
+const RESERVED_SHARE: u64 = 2;
+
+/// The memory that this control group may use. None without a limit.
+pub fn container_limit() -> Option<u64> {
     let group = fs::read_to_string("/proc/self/cgroup").ok()?;
     let file = limit_file(&group)?;
-    let limit: u64 = fs::read_to_string(Path::new("/sys/fs/cgroup").join(file)).ok()?.trim().parse().ok()?;
-    Some((limit as f64 * DEFAULT_SHARE) as u64)
+    fs::read_to_string(Path::new("/sys/fs/cgroup").join(file)).ok()?.trim().parse().ok()
+}
+
+/// The limit for the gateway's process in a container: a share of what others leave of the container's limit.
+/// `reserved`: bytes that other processes in there may use.
+pub fn default_limit(container: u64, reserved: u64) -> u64 {
+    let own = container - reserved.min(container / RESERVED_SHARE);
+    (own as f64 * DEFAULT_SHARE) as u64
 }
 
 /// Where the group's limit stands below the mount of cgroup v2 (one line, `0::/path`).
@@ -132,6 +142,13 @@ mod tests {
         let nested = "1:name=systemd:/x\n0::/system.slice/gateway.service\n";
         assert_eq!(limit_file(nested).as_deref(), Some("system.slice/gateway.service/memory.max"));
         assert_eq!(limit_file("4:memory:/x\n"), None);
+    }
+
+    #[test]
+    fn what_other_processes_may_use_is_left_to_them_up_to_a_half() {
+        for (reserved, limit) in [(0, 850), (200, 680), (500, 425), (5000, 425)] {
+            assert_eq!(default_limit(1000, reserved), limit, "{reserved}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+use crate::reader::failure::Outcome;
+
 /// Why a session's message was not taken. The label's values are in one place so that they stay few.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadMessage {
@@ -139,6 +141,7 @@ pub struct Metrics {
     bad_messages: IntCounterVec,
     closes: IntCounterVec,
     limited: IntCounterVec,
+    history_reads: IntCounterVec,
     /// Connections that have not sent a whole head yet.
     pub handshakes: IntGauge,
     /// Bytes of messages that have not come to their end, in all sessions.
@@ -178,6 +181,10 @@ impl Metrics {
             // There from the start, so that a rate can be taken of the first one.
             limited.with_label_values(&[reason.label()]);
         }
+        let history_reads = labelled("history_reads_total", "Contents that were read for the history.", "outcome")?;
+        for outcome in Outcome::ALL {
+            history_reads.with_label_values(&[outcome.label()]);
+        }
         Ok(Self {
             connections: gauge("connections", "Open WebSocket sessions.")?,
             documents: gauge("documents", "Open rooms.")?,
@@ -208,6 +215,7 @@ impl Metrics {
             bad_messages: labelled("bad_messages_total", "Messages that closed their session.", "reason")?,
             closes: labelled("closes_total", "Sessions that the gateway closed.", "code")?,
             limited,
+            history_reads,
             handshakes: gauge("handshakes", "Connections that have not sent a whole request head.")?,
             unfinished_bytes: gauge("unfinished_bytes", "Bytes of messages that have not come to their end.")?,
             registry,
@@ -225,6 +233,11 @@ impl Metrics {
 
     pub fn limited(&self, reason: Limited) {
         self.limited.with_label_values(&[reason.label()]).inc();
+    }
+
+    /// A content that was read for the history, or was not.
+    pub fn history_read(&self, outcome: Outcome) {
+        self.history_reads.with_label_values(&[outcome.label()]).inc();
     }
 
     /// Everything in Prometheus' text format.
@@ -270,6 +283,8 @@ mod tests {
             "editorcluster_closes_total{code=\"1003\"} 1",
             "editorcluster_limited_total{reason=\"rate\"} 1",
             "editorcluster_limited_total{reason=\"stuck\"} 0",
+            "editorcluster_history_reads_total{outcome=\"ok\"} 0",
+            "editorcluster_history_reads_total{outcome=\"crashed\"} 0",
             "editorcluster_handshakes 0",
             "editorcluster_unfinished_bytes 0",
         ] {

@@ -26,6 +26,7 @@ use crate::quarantine::left::{self, Left};
 use crate::quarantine::marks::Marks;
 use crate::quarantine::verdict;
 use crate::quarantine::watchdog::{self, Watchdog};
+use crate::reader::readers::Readers;
 use crate::shard::{Log, Setup, Shards, orphans};
 use crate::store::archive::Archive;
 use crate::store::postgres::PostgresStore;
@@ -126,7 +127,8 @@ pub async fn run(config: Config) -> Result<Running> {
             tasks.spawn(watch(shards.clone(), archive.clone(), lifecycle.clone(), metrics.clone()));
             tasks.spawn(tidy(archive.clone()));
             let max_document_bytes = config.limits.document_bytes;
-            api = Some(api::router(Api { archive, shards: shards.clone(), marks, max_document_bytes }));
+            let readers = Arc::new(Readers::new(config.readers, metrics.clone()));
+            api = Some(api::router(Api { archive, shards: shards.clone(), marks, readers, max_document_bytes }));
             Some(shards)
         }
         None => {

@@ -1,4 +1,5 @@
-//! The core of the gateway is pure: no runtime, socket or database in the wire protocols, the rooms and the history.
+//! The core of the gateway is pure: no runtime, socket or database in the wire protocols, the rooms and the history. And
+//! the CRDT library is behind one door.
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,27 @@ fn protocols_rooms_and_history_know_no_runtime_socket_or_database() {
                 let used = line.contains(&format!("{banned}::")) || line.trim().starts_with(&format!("use {banned}"));
                 assert!(!used, "{}:{}: {banned} in the pure core", path.display(), index + 1);
             }
+        }
+    }
+}
+
+#[test]
+fn the_crdt_library_is_used_by_the_history_alone_and_the_history_reads_in_a_process_of_its_own_alone() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (history, process) = (src.join("history"), src.join("reader/process.rs"));
+    let mut found = Vec::new();
+    sources(&src, &mut found);
+    assert!(found.contains(&process), "the process that reads has moved");
+    for path in found.iter().filter(|path| !path.starts_with(&history)) {
+        for (index, line) in std::fs::read_to_string(path).unwrap().lines().enumerate() {
+            let place = || format!("{}:{}: {line}", path.display(), index + 1);
+            assert!(!line.contains("yrs::") && !line.trim().starts_with("use yrs"), "{}", place());
+            // Whoever has the module can call its `answer`; these are the names that anybody may have.
+            let is_harmless =
+                ["use crate::history::reading::Question;", "use crate::history::reading::{Question, Users};"]
+                    .contains(&line.trim());
+            let is_door = line.contains("history::reading") || line.contains("reading::answer");
+            assert!(!is_door || is_harmless || *path == process, "{}", place());
         }
     }
 }

@@ -6,20 +6,25 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::bus::BusError;
-use crate::history::content::Unreadable;
+use crate::reader::failure::Failure;
 use crate::shard::edits::Refused;
 use crate::store::StoreError;
 use crate::transfer::TransferError;
+
+/// For a turn to read a history, in seconds.
+const RETRY_AFTER: &str = "5";
 
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
+    /// The header of that name, in seconds.
+    retry_after: Option<&'static str>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        Self { status, detail: detail.into(), retry_after: None }
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
@@ -86,9 +91,19 @@ impl From<TransferError> for Problem {
     }
 }
 
-impl From<Unreadable> for Problem {
-    fn from(error: Unreadable) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        let detail = failure.to_string();
+        match failure {
+            // It would be no other way at the next request.
+            Failure::Refused(_) | Failure::Timeout(_) | Failure::Memory(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+            }
+            Failure::Crashed(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
+            Failure::Busy(_) | Failure::NotStarted(_) => {
+                Self { retry_after: Some(RETRY_AFTER), ..Self::unavailable(detail) }
+            }
+        }
     }
 }
 
@@ -110,6 +125,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or_default();
         let body = json!({ "title": title, "status": self.status.as_u16(), "detail": self.detail });
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], Json(body)).into_response()
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        let retry = self.retry_after.map(|seconds| [(header::RETRY_AFTER, seconds)]);
+        (self.status, kind, retry, Json(body)).into_response()
     }
 }

@@ -1,7 +1,5 @@
 //! Versions: list, name, read, compare, restore.
 
-use std::collections::HashMap;
-
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -14,12 +12,9 @@ use serde_json::{Value, json};
 use super::documents::page;
 use super::problem::Problem;
 use super::{Answer, Api, path, query};
-use crate::history::authorship::runs;
-use crate::history::content::{Content, Unreadable, open, read};
-use crate::history::policy::{ClientId, clocks};
+use crate::history::policy::ClientId;
 use crate::history::portable::time;
-use crate::history::{json as content_json, restore as restoring, text};
-use crate::quarantine::marks::Doing;
+use crate::history::reading::{Question, Users};
 use crate::store::archive::VersionInfo;
 
 /// Instead of a version's number: the document as it is.
@@ -50,8 +45,6 @@ pub(super) async fn list(
     let versions: Vec<_> = found.iter().map(|version| summary(version, &users)).collect();
     Ok(Json(json!({ "versions": versions, "next": next })))
 }
-
-type Users = HashMap<ClientId, Option<String>>;
 
 impl Api {
     async fn users(&self, document: &str) -> Answer<Users> {
@@ -157,48 +150,29 @@ pub(super) async fn show(
 ) -> Answer<Response> {
     let (document, version) = path(asked, |(document, _): &(String, String)| document)?;
     let ShowQuery { format } = query(how)?;
-    let (info, state) = api.state(&document, &version).await?;
-    Ok(match (format, info) {
-        (Some(Format::Update), _) => ([(header::CONTENT_TYPE, "application/octet-stream")], state).into_response(),
-        (Some(Format::Text), _) => {
-            api.aside(document, move || Ok(text::render(&content(&state)?))).await?.into_response()
+    let (kind, question) = match format {
+        Some(Format::Update) => {
+            let (_, state) = api.state(&document, &version).await?;
+            return Ok(([(header::CONTENT_TYPE, "application/octet-stream")], state).into_response());
         }
-        (Some(Format::Json), _) => {
-            Json(api.aside(document, move || Ok(content_json::document(&content(&state)?))).await?).into_response()
+        Some(Format::Text) => ("text/plain; charset=utf-8", Question::Text),
+        Some(Format::Json) => (JSON, Question::Json),
+        None => {
+            let (Some(info), _) = api.state(&document, &version).await? else {
+                return Err(Problem::bad_request(
+                    "the current document is no version yet: add ?format=update, text or json",
+                ));
+            };
+            return Ok(Json(summary(&info, &api.users(&document).await?)).into_response());
         }
-        (None, Some(info)) => Json(summary(&info, &api.users(&document).await?)).into_response(),
-        (None, None) => {
-            return Err(Problem::bad_request(
-                "the current document is no version yet: add ?format=update, text or json",
-            ));
-        }
-    })
+    };
+    let turn = api.readers.turn(&document).await?;
+    let (_, state) = api.state(&document, &version).await?;
+    let content = turn.ask(question, [state, Bytes::new()]).await?;
+    Ok(([(header::CONTENT_TYPE, kind)], content).into_response())
 }
 
-fn content(state: &[u8]) -> Result<Content, Unreadable> {
-    read(&open(state)?)
-}
-
-impl Api {
-    /// Away from the runtime's threads: a large document takes a while. And under a mark: content is decoded.
-    async fn aside<T: Send + 'static>(
-        &self,
-        document: String,
-        work: impl FnOnce() -> Result<T, Unreadable> + Send + 'static,
-    ) -> Answer<T> {
-        let marks = self.marks.clone();
-        let marked = move || {
-            let _mark = marks.enter(&document, Doing::Reading);
-            work()
-        };
-        match tokio::task::spawn_blocking(marked).await {
-            Ok(done) => Ok(done?),
-            Err(error) => {
-                Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the content cannot be read: {error}")))
-            }
-        }
-    }
-}
+const JSON: &str = "application/json";
 
 #[derive(Deserialize)]
 pub(super) struct AuthorshipQuery {
@@ -210,57 +184,30 @@ pub(super) async fn authorship(
     State(api): State<Api>,
     asked: Result<Path<(String, String)>, PathRejection>,
     which: Result<Query<AuthorshipQuery>, QueryRejection>,
-) -> Answer<Json<Value>> {
+) -> Answer<Response> {
     let (document, version) = path(asked, |(document, _): &(String, String)| document)?;
     let AuthorshipQuery { since } = query(which)?;
+    let turn = api.readers.turn(&document).await?;
     let (_, state) = api.state(&document, &version).await?;
     let (_, earlier) = match &since {
         Some(since) => api.state(&document, since).await?,
         None => (None, Bytes::new()),
     };
-    let runs = api.aside(document.clone(), move || runs(&open(&state)?, &open(&earlier)?)).await?;
     let users = api.users(&document).await?;
-    let runs: Vec<_> = runs
-        .into_iter()
-        .map(|run| {
-            let user = users.get(&run.client).cloned().flatten();
-            json!({
-                "value": run.value,
-                "path": run.path,
-                "at": run.at,
-                "text": run.text,
-                "client": run.client,
-                "user": user,
-            })
-        })
-        .collect();
-    Ok(Json(json!({ "version": version, "since": since, "runs": runs })))
+    let runs = turn.ask(Question::Authors { version, since, users }, [state, earlier]).await?;
+    Ok(([(header::CONTENT_TYPE, JSON)], runs).into_response())
 }
 
 pub(super) async fn diff(
     State(api): State<Api>,
     asked: Result<Path<(String, String, String)>, PathRejection>,
-) -> Answer<Json<Value>> {
+) -> Answer<Response> {
     let (document, from, to) = path(asked, |(document, ..): &(String, String, String)| document)?;
+    let turn = api.readers.turn(&document).await?;
     let ((_, old), (_, new)) = (api.state(&document, &from).await?, api.state(&document, &to).await?);
-    let names = (format!("version {from}"), format!("version {to}"));
-    let work = move || {
-        let (old_text, new_text) = (text::render(&content(&old)?), text::render(&content(&new)?));
-        let difference = text::difference((&names.0, &old_text), (&names.1, &new_text));
-        Ok((difference, wrote_between(&old, &new)))
-    };
-    let (difference, clients) = api.aside(document.clone(), work).await?;
     let users = api.users(&document).await?;
-    Ok(Json(json!({ "from": from, "to": to, "authors": authors(&clients, &users), "diff": difference })))
-}
-
-/// The clients whose writing is in the new state and not in the old one. Yjs does not say who deletes.
-fn wrote_between(old: &[u8], new: &[u8]) -> Vec<ClientId> {
-    let known: HashMap<_, _> = clocks(old).into_iter().collect();
-    let grown = clocks(new).into_iter().filter(|(client, clock)| *clock > known.get(client).copied().unwrap_or(0));
-    let mut clients: Vec<_> = grown.map(|(client, _)| client).collect();
-    clients.sort_unstable();
-    clients
+    let difference = turn.ask(Question::Difference { to, from, users }, [new, old]).await?;
+    Ok(([(header::CONTENT_TYPE, JSON)], difference).into_response())
 }
 
 pub(super) async fn restore(
@@ -268,11 +215,11 @@ pub(super) async fn restore(
     asked: Result<Path<(String, String)>, PathRejection>,
 ) -> Answer<Json<Value>> {
     let (document, version) = path(asked, |(document, _): &(String, String)| document)?;
+    let turn = api.readers.turn(&document).await?;
     let (info, target) = api.state(&document, &version).await?;
     let Some(info) = info else { return Err(Problem::bad_request("the document is as it is; name a version")) };
     let current = api.whole(&document).await?;
-    let before = current.clone();
-    let update = api.aside(document.clone(), move || restoring::restore(&before, &target)).await?;
+    let update = turn.ask(Question::Restore, [current.clone(), target]).await?;
     if update == editorcluster_core::document::EMPTY_UPDATE {
         return Ok(Json(json!({ "changed": false, "before": null })));
     }

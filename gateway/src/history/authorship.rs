@@ -18,8 +18,8 @@ use super::policy::ClientId;
 const MAX_LOOK_UPS: usize = 100_000_000;
 
 /// Words of one author that stand together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Run {
     /// The top-level value.
     pub value: String,
     /// The way from there to the text; empty if the value is the text.
@@ -32,7 +32,7 @@ pub struct Run {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Step {
+pub(super) enum Step {
     /// In a list, among children, or in a text, in UTF-16 units.
     Index(usize),
     /// In a map or among attributes.
@@ -43,7 +43,7 @@ pub enum Step {
 ///
 /// # Errors
 /// Something in the document is nested too deep, or it has too many texts and clients.
-pub fn runs(doc: &Doc, since: &Doc) -> Result<Vec<Run>, Unreadable> {
+pub(super) fn runs(doc: &Doc, since: &Doc) -> Result<Vec<Run>, Unreadable> {
     let mut names: Vec<String> = doc.transact().root_refs().map(|(name, _)| name.to_owned()).collect();
     names.sort_unstable();
     let mut texts = Vec::new();

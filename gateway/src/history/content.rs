@@ -40,18 +40,18 @@ pub enum Unreadable {
 
 /// A document's top-level values by name. Those that are empty are left out.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Content(pub BTreeMap<String, Root>);
+pub(super) struct Content(pub BTreeMap<String, Root>);
 
 /// One top-level value.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Root {
+pub(super) struct Root {
     pub entries: BTreeMap<String, Node>,
     pub sequence: Sequence,
 }
 
 /// What stands in order in a top-level value.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Sequence {
+pub(super) enum Sequence {
     #[default]
     Nothing,
     Text(Vec<Span>),
@@ -61,13 +61,13 @@ pub enum Sequence {
 
 /// A piece of text with one format, or something embedded in it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Span {
+pub(super) struct Span {
     pub insert: Node,
     pub attributes: Attrs,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Node {
+pub(super) enum Node {
     Value(Any),
     Text(Vec<Span>),
     Array(Vec<Node>),
@@ -90,7 +90,7 @@ pub enum Node {
 ///
 /// # Errors
 /// The state is no update, or one that the CRDT library reads otherwise than Yjs, or its types are nested too deep.
-pub fn open(state: &[u8]) -> Result<Doc, Unreadable> {
+pub(super) fn open(state: &[u8]) -> Result<Doc, Unreadable> {
     let doc = Doc::new();
     if !state.is_empty() {
         let state = collected(state)?;
@@ -119,7 +119,7 @@ fn collected(state: &[u8]) -> Result<Bytes, Unreadable> {
 ///
 /// # Errors
 /// Something in it is nested too deep.
-pub fn read(doc: &Doc) -> Result<Content, Unreadable> {
+pub(super) fn read(doc: &Doc) -> Result<Content, Unreadable> {
     let names: Vec<String> = doc.transact().root_refs().map(|(name, _)| name.to_owned()).collect();
     let mut content = Content::default();
     for name in names {

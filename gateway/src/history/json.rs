@@ -12,7 +12,7 @@ use yrs::types::Attrs;
 use super::content::{Content, Node, Root, Sequence, Span};
 
 /// The top-level values by name.
-pub fn document(content: &Content) -> Value {
+pub(super) fn document(content: &Content) -> Value {
     content.0.iter().map(|(name, root)| (name.clone(), top_level(root))).collect::<Map<_, _>>().into()
 }
 
@@ -31,7 +31,7 @@ fn top_level(root: &Root) -> Value {
 }
 
 /// One value.
-pub fn node(node: &Node) -> Value {
+pub(super) fn node(node: &Node) -> Value {
     match node {
         Node::Value(value) => any(value),
         Node::Text(spans) => json!({ "$text": delta(spans) }),
@@ -63,7 +63,7 @@ fn delta(spans: &[Span]) -> Value {
 }
 
 /// The format of a piece of text.
-pub fn attributes(attributes: &Attrs) -> Value {
+pub(super) fn attributes(attributes: &Attrs) -> Value {
     attributes.iter().map(|(key, value)| (key.to_string(), any(value))).collect::<Map<_, _>>().into()
 }
 

@@ -28,7 +28,7 @@ mod write;
 ///
 /// # Errors
 /// One of them cannot be read.
-pub fn restore(current: &[u8], target: &[u8]) -> Result<Bytes, Unreadable> {
+pub(super) fn restore(current: &[u8], target: &[u8]) -> Result<Bytes, Unreadable> {
     let doc = open(current)?;
     let (from, to) = (read(&doc)?, read(&open(target)?)?);
     if from == to {

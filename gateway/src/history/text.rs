@@ -16,7 +16,7 @@ const SHORTEST_WITHIN: Duration = Duration::from_secs(1);
 const CONTEXT_LINES: usize = 3;
 
 /// The document as text: a heading for each top-level value, then a line for each paragraph, item or entry.
-pub fn render(content: &Content) -> String {
+pub(super) fn render(content: &Content) -> String {
     let mut out = String::new();
     for (name, root) in &content.0 {
         // Writing to a String cannot fail, here and below.
@@ -32,7 +32,7 @@ pub fn render(content: &Content) -> String {
 }
 
 /// What has to be done to `old` to get `new`, as a unified diff; empty if nothing.
-pub fn difference(old: (&str, &str), new: (&str, &str)) -> String {
+pub(super) fn difference(old: (&str, &str), new: (&str, &str)) -> String {
     let diff = TextDiff::configure().timeout(SHORTEST_WITHIN).diff_lines(old.1, new.1);
     diff.unified_diff().context_radius(CONTEXT_LINES).header(old.0, new.0).to_string()
 }

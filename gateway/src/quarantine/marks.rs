@@ -30,7 +30,7 @@ pub enum Doing {
     Message,
     /// Encodes a large document.
     Encoding,
-    /// Decodes the content for the history or an export.
+    /// Puts row and log together, for the history or an export. The content is read in other processes.
     Reading,
 }
 

@@ -27,7 +27,9 @@ pub(crate) async fn try_start(flags: &[&str]) -> anyhow::Result<Running> {
     }
     all.extend(flags);
     let args = Args::try_parse_from(all).expect("there are such flags");
-    let config = Config::try_from(args).expect("the flags are valid");
+    let mut config = Config::try_from(args).expect("the flags are valid");
+    // This process is the tests', and not the gateway's.
+    config.readers.program = env!("CARGO_BIN_EXE_gateway").into();
     server::run(config).await
 }
 

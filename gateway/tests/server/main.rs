@@ -21,6 +21,7 @@ mod power_failure;
 mod process;
 mod quarantine;
 mod raw;
+mod reader;
 mod redis_cluster;
 mod redis_failover;
 mod rest;
