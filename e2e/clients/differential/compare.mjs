@@ -26,6 +26,24 @@ export function deletions(doc) {
   return clients.map(([client, ranges]) => `${client}:${ranges.map(({ clock, len }) => `${clock}+${len}`)}`).join(' ')
 }
 
+/** What is left of everything that was deleted, by the ids of its characters and values. */
+export function keptDeletions(doc) {
+  const lines = []
+  for (const [client, structs] of [...doc.store.clients].sort(([a], [b]) => a - b)) {
+    for (const struct of structs) {
+      if (!(struct instanceof Y.Item) || !struct.deleted || struct.content instanceof Y.ContentDeleted) continue
+      const { kind, text } = contentOf(struct)
+      const joined = lines.at(-1)
+      if (JOINED.includes(kind) && joined?.kind === kind && joined.client === client && joined.end === struct.id.clock) {
+        Object.assign(joined, { text: joined.text + text, end: joined.end + struct.length })
+      } else {
+        lines.push({ client, clock: struct.id.clock, end: struct.id.clock + struct.length, kind, text })
+      }
+    }
+  }
+  return lines.map(({ client, clock, kind, text }) => `${client}:${clock} ${kind} ${text}`).join('\n')
+}
+
 /**
  * Everything that can be seen, with the ids of its characters and values: independent of how items are cut, and of
  * which kind a root was opened as. Values are their bytes, so that the order of keys, -0, undefined and big integers
@@ -115,7 +133,14 @@ function contentOf({ content }) {
 
 /** What an application reads through the types that the editors open. Plain objects keep the order of their keys. */
 export function application(doc) {
-  const roots = [doc.getMap('map'), doc.getArray('array'), doc.getText('text'), doc.getXmlFragment('xml')]
+  const roots = [
+    doc.getMap('map'),
+    doc.getArray('array'),
+    doc.getText('text'),
+    doc.getXmlFragment('xml'),
+    // Lexical's.
+    doc.get('root', Y.XmlText),
+  ]
   return json(roots.map(read))
 }
 
