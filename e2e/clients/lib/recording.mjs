@@ -2,7 +2,7 @@
 //
 // A recording is JSON, compressed with gzip:
 //
-//   editor    which editor, such as "quill"
+//   kind      which editors, such as "quill"
 //   seed      what the session was made with
 //   gc        false if the people's documents kept what was deleted
 //   people    how many there were

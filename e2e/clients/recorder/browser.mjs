@@ -10,6 +10,11 @@ for (const name of Object.getOwnPropertyNames(window)) {
   Object.defineProperty(globalThis, name, { get: () => window[name], set: () => {}, configurable: true })
 }
 
+class ClipboardEvent extends window.Event {
+  clipboardData = null
+}
+globalThis.ClipboardEvent = ClipboardEvent
+
 // What jsdom lacks, since it lays nothing out.
 const nowhere = { top: 0, left: 0, right: 0, bottom: 0, width: 0, height: 0, x: 0, y: 0 }
 window.Range.prototype.getClientRects = () => []

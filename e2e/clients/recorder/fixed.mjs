@@ -20,7 +20,15 @@ export function pass(milliseconds) {
 }
 
 Math.random = () => random.bits() / 0x100000000
-Date.now = () => now
+globalThis.Date = class extends Date {
+  constructor(...given) {
+    super(...(given.length === 0 ? [now] : given))
+  }
+
+  static now() {
+    return now
+  }
+}
 webcrypto.getRandomValues = (array) => {
   const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
   for (let index = 0; index < bytes.length; index += 1) bytes[index] = random.below(256)

@@ -1,6 +1,7 @@
 // People with one document each, a server between them as y-websocket has one, lags, and phases without a connection.
 
 import * as Y from 'yjs'
+import { attempt } from './attempt.mjs'
 import { pass } from './fixed.mjs'
 
 /** What y-websocket's provider is to a document: what came from the server is not sent to it. */
@@ -19,8 +20,13 @@ class Person {
     })
   }
 
-  read(count) {
-    for (const update of this.inbox.splice(0, count)) Y.applyUpdate(this.doc, update, REMOTE)
+  /** What the editor does in answer may fail like `attempt` says: the document has the update then. */
+  read(update) {
+    attempt(() => Y.applyUpdate(this.doc, update, REMOTE))
+  }
+
+  readInbox(count) {
+    for (const update of this.inbox.splice(0, count)) this.read(update)
   }
 }
 
@@ -56,7 +62,7 @@ export class Room {
     const person = this.people[number]
     if (!person.online && this.#random.chance(0.1)) await this.#comeBack(number, settle)
     else if (person.online && this.#random.chance(0.015)) this.#lose(person)
-    else person.read(this.#random.between(1, 10))
+    else person.readInbox(this.#random.between(1, 10))
     await settle()
   }
 
@@ -65,7 +71,7 @@ export class Room {
     for (const [number, person] of this.people.entries()) if (!person.online) await this.#comeBack(number, settle)
     while (this.people.some(({ inbox }) => inbox.length > 0)) {
       for (const person of this.people) {
-        person.read(Infinity)
+        person.readInbox(Infinity)
         await settle()
       }
     }
@@ -85,7 +91,7 @@ export class Room {
     const news = Y.encodeStateAsUpdate(this.#server, Y.encodeStateVector(doc))
     this.people[number].online = true
     this.receive(number, 'back', missing)
-    Y.applyUpdate(doc, news, REMOTE)
+    this.people[number].read(news)
     await settle()
   }
 }
