@@ -60,7 +60,8 @@ console.warn = () => {}
 
 const wanted = process.argv.slice(2)
 const unknown = wanted.filter((name) => !(name in KINDS))
-if (unknown.length > 0) throw new Error(`there is no ${unknown.join(', ')}; write some of ${Object.keys(KINDS).join(', ')}`)
+if (unknown.length > 0)
+  throw new Error(`there is no ${unknown.join(', ')}; write some of ${Object.keys(KINDS).join(', ')}`)
 const report = (error) => {
   console.error(error)
   process.exit(1)

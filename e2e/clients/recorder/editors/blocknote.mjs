@@ -140,7 +140,9 @@ export class Editor {
   }
 
   paste(random) {
-    this.#editor.pasteHTML(`<h2>${words(random, 2)}</h2><p>a <b>${word(random)}</b></p><ul><li>${word(random)}</li></ul>`)
+    this.#editor.pasteHTML(
+      `<h2>${words(random, 2)}</h2><p>a <b>${word(random)}</b></p><ul><li>${word(random)}</li></ul>`,
+    )
   }
 
   /** Somebody begins a thread, answers in one, resolves it, or reacts. */

@@ -7,7 +7,18 @@ import { yCollab } from 'y-codemirror.next'
 import * as Y from 'yjs'
 import { between, composed, words } from '../words.mjs'
 
-const WEIGHTS = { type: 12, erase: 4, newline: 2, replace: 2, paste: 1, move: 1, indent: 1, everywhere: 1, undo: 2, redo: 1 }
+const WEIGHTS = {
+  type: 12,
+  erase: 4,
+  newline: 2,
+  replace: 2,
+  paste: 1,
+  move: 1,
+  indent: 1,
+  everywhere: 1,
+  undo: 2,
+  redo: 1,
+}
 
 export class Editor {
   #view
@@ -78,7 +89,11 @@ export class Editor {
     const insert = words(random, 1)
     const text = this.#view.state.doc.toString()
     const changes = []
-    for (let from = text.indexOf(wanted); from !== -1 && changes.length < 20; from = text.indexOf(wanted, from + wanted.length)) {
+    for (
+      let from = text.indexOf(wanted);
+      from !== -1 && changes.length < 20;
+      from = text.indexOf(wanted, from + wanted.length)
+    ) {
       changes.push({ from, to: from + wanted.length, insert })
     }
     this.#view.dispatch({ changes, userEvent: 'input.replace.all' })

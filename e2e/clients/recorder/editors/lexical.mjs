@@ -16,12 +16,7 @@ import {
   TableNode,
   TableRowNode,
 } from '@lexical/table'
-import {
-  createUndoManager,
-  createYjsBinding,
-  syncLexicalUpdateToYjs,
-  syncYjsChangesToLexical,
-} from '@lexical/yjs'
+import { createUndoManager, createYjsBinding, syncLexicalUpdateToYjs, syncYjsChangesToLexical } from '@lexical/yjs'
 import {
   $createLineBreakNode,
   $createParagraphNode,
@@ -180,7 +175,8 @@ export class Editor {
         const selection = $getSelection()
         if (!$isRangeSelection(selection) || !selection.isCollapsed()) return
         const { key, offset, type } = selection.anchor
-        if (type !== 'text' || offset === 0) return void selection.anchor.getNode().getParent()?.collapseAtStart?.(selection)
+        if (type !== 'text' || offset === 0)
+          return void selection.anchor.getNode().getParent()?.collapseAtStart?.(selection)
         const start = between(selection.anchor.getNode().getTextContent(), offset - 1)
         selection.anchor.set(key, start, 'text')
         selection.removeText()
@@ -262,7 +258,8 @@ export class Editor {
         if (!$isRangeSelection(selection)) return
         const { key, offset, type } = selection.anchor
         const length = text.length === 1 ? 0 : text.length - 1
-        if (type === 'text' && offset >= length) selection.anchor.set(key, between(selection.anchor.getNode().getTextContent(), offset - length), 'text')
+        if (type === 'text' && offset >= length)
+          selection.anchor.set(key, between(selection.anchor.getNode().getTextContent(), offset - length), 'text')
         selection.insertText(text)
       })
     }

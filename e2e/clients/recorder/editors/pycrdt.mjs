@@ -26,7 +26,10 @@ export class Editor {
 
   /** What is written in one action comes as one update for each transaction. */
   async act(random) {
-    this.#tell({ seed: random.bits(), text: random.chance(0.1) ? composed(random) : words(random, random.between(1, 3)) })
+    this.#tell({
+      seed: random.bits(),
+      text: random.chance(0.1) ? composed(random) : words(random, random.between(1, 3)),
+    })
     const { value, done } = await this.#answers.next()
     if (done) throw new Error('the process of pycrdt has ended')
     const { updates, failed } = JSON.parse(value)

@@ -216,7 +216,9 @@ export class Editor {
     const { doc } = this.#view.state
     const place = (at) => {
       const $at = doc.resolve(Math.min(at, doc.content.size))
-      const text = $at.parent.inlineContent ? $at.parent.textBetween(0, $at.parent.content.size, undefined, '\ufffc') : ''
+      const text = $at.parent.inlineContent
+        ? $at.parent.textBetween(0, $at.parent.content.size, undefined, '\ufffc')
+        : ''
       return $at.pos - ($at.parentOffset - between(text, $at.parentOffset))
     }
     const from = place(random.between(0, doc.content.size))
