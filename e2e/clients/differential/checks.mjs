@@ -33,8 +33,7 @@ export class Checks {
   /** The whole document, its vector, the news so far, and that who has everything is sent nothing. */
   async check() {
     const judge = this.#judge
-    // Yjs tries what waits again when all of one client's that it needs is there, or when it loads.
-    const truth = waits(judge.truth) ? judge.open(Y.encodeStateAsUpdate(judge.truth)) : judge.truth
+    const truth = this.#loaded()
     const all = Y.encodeStateVector(truth)
     const [whole, ownVector, nothing] = await Promise.all([
       judge.ask(OP.encode),
@@ -85,7 +84,7 @@ export class Checks {
     judge.given.expect('diff', difference)
     Y.applyUpdate(peer, difference)
     // What waits in the store is told to nobody.
-    const wanted = quiet(state, settled(judge.truth))
+    const wanted = quiet(state, settled(this.#loaded()))
     expectSettled('diff', peer)
     expectSame('diff', peer, wanted)
   }
@@ -111,6 +110,12 @@ export class Checks {
     if (waits(got) !== waits(wanted))
       throw new Difference('merge: pending', `waits in ${waits(got) ? 'the store' : 'Yjs'} only`)
     expectSame('merge', got, wanted, { vector, deletions, structure, application })
+  }
+
+  /** Yjs tries what waits again when all of one client's that it needs is there, or, as the store did by then, at a load. */
+  #loaded() {
+    const { truth } = this.#judge
+    return waits(truth) ? this.#judge.open(Y.encodeStateAsUpdate(truth)) : truth
   }
 
   /** The document goes to the database and comes back. */
