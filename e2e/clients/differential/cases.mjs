@@ -3,6 +3,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { editedCase } from './edited.mjs'
 import { liveCase, lostCase } from './honest.mjs'
 import { hostileCase } from './hostile.mjs'
 import { Random } from './random.mjs'
@@ -10,9 +11,9 @@ import { recordedCase } from './recordings.mjs'
 
 const FAILURES = fileURLToPath(new URL('../../../target/differential/', import.meta.url))
 
-const KINDS = { live: liveCase, lost: lostCase, hostile: hostileCase, recorded: recordedCase }
-/** A recording has as many updates as hundreds of the other cases. */
-const WEIGHTS = { live: 40, lost: 25, hostile: 33, recorded: 2 }
+const KINDS = { live: liveCase, lost: lostCase, hostile: hostileCase, recorded: recordedCase, edited: editedCase }
+/** A recording has as many updates as hundreds of the other cases, a session in an editor as many as ten. */
+const WEIGHTS = { live: 38, lost: 23, hostile: 31, recorded: 2, edited: 6 }
 
 /** The case of a round: the same for the same seed, whatever was played before. */
 export function makeCase(seed, round, only) {

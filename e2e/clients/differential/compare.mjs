@@ -27,6 +27,28 @@ export function deletions(doc) {
 }
 
 /**
+ * What is left of everything that was deleted, by the ids of its characters and values. Whether Yjs cut a pair of
+ * surrogates, and lost it, depends on how its deletions came in, so that all halves are alike.
+ */
+export function keptDeletions(doc) {
+  const lines = []
+  for (const [client, structs] of [...doc.store.clients].sort(([a], [b]) => a - b)) {
+    for (const struct of structs) {
+      if (!(struct instanceof Y.Item) || !struct.deleted || struct.content instanceof Y.ContentDeleted) continue
+      const { kind, text } = contentOf(struct)
+      const joined = lines.at(-1)
+      if (JOINED.includes(kind) && joined?.kind === kind && joined.client === client && joined.end === struct.id.clock) {
+        Object.assign(joined, { text: joined.text + text, end: joined.end + struct.length })
+      } else {
+        lines.push({ client, clock: struct.id.clock, end: struct.id.clock + struct.length, kind, text })
+      }
+    }
+  }
+  const text = lines.map(({ client, clock, kind, text }) => `${client}:${clock} ${kind} ${text}`).join('\n')
+  return text.replace(/[\ud800-\udfff]|\\ud[89a-f][0-9a-f]{2}/g, '\ufffd')
+}
+
+/**
  * Everything that can be seen, with the ids of its characters and values: independent of how items are cut, and of
  * which kind a root was opened as. Values are their bytes, so that the order of keys, -0, undefined and big integers
  * count.
@@ -115,7 +137,14 @@ function contentOf({ content }) {
 
 /** What an application reads through the types that the editors open. Plain objects keep the order of their keys. */
 export function application(doc) {
-  const roots = [doc.getMap('map'), doc.getArray('array'), doc.getText('text'), doc.getXmlFragment('xml')]
+  const roots = [
+    doc.getMap('map'),
+    doc.getArray('array'),
+    doc.getText('text'),
+    doc.getXmlFragment('xml'),
+    // Lexical's.
+    doc.get('root', Y.XmlText),
+  ]
   return json(roots.map(read))
 }
 

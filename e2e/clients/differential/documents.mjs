@@ -8,7 +8,15 @@ import * as Y from 'yjs'
  * updates came in. The editors of the rounds do it, as they are to be like real ones, and send it.
  */
 export function quiet(...updates) {
-  const doc = new Y.Doc()
+  return integrated(new Y.Doc(), updates)
+}
+
+/** The same for a document that keeps what was deleted. */
+export function keeping(...updates) {
+  return integrated(new Y.Doc({ gc: false }), updates)
+}
+
+function integrated(doc, updates) {
   doc.on('afterTransaction', (transaction) => {
     transaction._needFormattingCleanup = false
   })

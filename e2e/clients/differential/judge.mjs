@@ -10,7 +10,7 @@ import { Checks } from './checks.mjs'
 import { expectEqual, expectSettled } from './compare.mjs'
 import { Given } from './content.mjs'
 import { Difference } from './difference.mjs'
-import { forget, quiet, waits } from './documents.mjs'
+import { forget, keeping, quiet, waits } from './documents.mjs'
 import { OP, STATUS } from './pipe.mjs'
 import { readUpdate } from './wire.mjs'
 
@@ -35,6 +35,8 @@ export class Judge {
   given = new Given()
   /** Whether anything has waited in `truth`. */
   waited = false
+  /** Whether the document keeps what was deleted. */
+  keeps = false
 
   /** `demands` are those beyond what the gateway relies on, see run.mjs. */
   constructor(pipe, tally, demands = {}) {
@@ -83,6 +85,22 @@ export class Judge {
     return answer
   }
 
+  /** A document like the one that the store has, with these updates. */
+  open(...updates) {
+    return this.keeps ? keeping(...updates) : quiet(...updates)
+  }
+
+  /** From here on the document is an empty one that keeps what was deleted. */
+  async keep() {
+    await this.ask(OP.keep)
+    this.keeps = true
+    this.truth = this.open()
+    this.follower = this.open()
+    this.given = new Given()
+    this.waited = false
+    this.attacks.reset()
+  }
+
   /** What a client sent. */
   admit([answer], update) {
     this.#heard('admit', answer, update)
@@ -104,8 +122,8 @@ export class Judge {
 
   row([answer], update) {
     this.#answered(answer, [STATUS.done])
-    this.truth = quiet(update)
-    this.follower = quiet(update)
+    this.truth = this.open(update)
+    this.follower = this.open(update)
     this.attacks.reset()
   }
 

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { Difference } from './difference.mjs'
 
-export const OP = { reset: 0, admit: 1, take: 2, encode: 3, diff: 4, vector: 5, load: 6, merge: 7 }
+export const OP = { reset: 0, admit: 1, take: 2, encode: 3, diff: 4, vector: 5, load: 6, merge: 7, keep: 8 }
 /** What the first byte of an answer says. */
 export const STATUS = { done: 0, waits: 1, refused: 2 }
 

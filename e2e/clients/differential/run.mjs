@@ -4,7 +4,7 @@
 //   STORE=path/to/program SEED=n ROUND=k node run.mjs      only that round
 //   STORE=path/to/program node run.mjs --replay FILE       a case that failed
 //
-// KIND=live, lost, hostile or recorded plays only such cases. KEEP_ON=1 goes on behind a failure. Of attacks, STRICT=1
+// KIND=live, lost, hostile, recorded or edited plays only such cases. KEEP_ON=1 goes on behind a failure. Of attacks, STRICT=1
 // also fails those upon which Yjs disagrees with itself, and ORIGINALS=1 those that do harm to whoever is sent what
 // came in and not the news of it (see attacks.mjs). A failing case is shrunk and written below target/differential.
 // The last line is "N passed, N failed", of rounds; exit code 1 if any failed.

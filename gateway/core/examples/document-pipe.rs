@@ -31,10 +31,18 @@ fn list(mut argument: Bytes) -> Vec<Bytes> {
     updates
 }
 
-fn answer(document: &mut Document, wanted: u8, argument: Bytes) -> Answer {
+/// The document, and how an empty one of its kind is made.
+struct Store {
+    document: Document,
+    empty: fn() -> Document,
+}
+
+fn answer(store: &mut Store, wanted: u8, argument: Bytes) -> Answer {
+    let Store { document, empty } = store;
     match wanted {
-        0 => {
-            *document = Document::default();
+        0 | 8 => {
+            *empty = if wanted == 8 { Document::keeping_deleted } else { Document::default };
+            *document = empty();
             (0, Bytes::new())
         }
         1 => admitted(document.admit(&argument, usize::MAX)),
@@ -47,7 +55,7 @@ fn answer(document: &mut Document, wanted: u8, argument: Bytes) -> Answer {
         4 => bytes(document.diff(&argument)),
         5 => (0, document.state_vector()),
         6 => {
-            *document = Document::default();
+            *document = empty();
             let answer = admitted(document.load(&argument));
             if answer.0 < 2 { (0, answer.1) } else { answer }
         }
@@ -58,7 +66,7 @@ fn answer(document: &mut Document, wanted: u8, argument: Bytes) -> Answer {
 
 fn main() -> io::Result<()> {
     let (mut input, mut output) = (BufReader::new(io::stdin()), BufWriter::new(io::stdout()));
-    let mut document = Document::default();
+    let mut store = Store { document: Document::default(), empty: Document::default };
     loop {
         // Answers leave before more is waited for.
         if input.buffer().is_empty() {
@@ -73,7 +81,7 @@ fn main() -> io::Result<()> {
         input.read_exact(&mut request)?;
         let mut request = Bytes::from(request);
         let Some(wanted) = (!request.is_empty()).then(|| request.split_to(1)[0]) else { continue };
-        let (status, result) = answer(&mut document, wanted, request);
+        let (status, result) = answer(&mut store, wanted, request);
         output.write_all(&(result.len() as u32 + 1).to_le_bytes())?;
         output.write_all(&[status])?;
         output.write_all(&result)?;

@@ -291,14 +291,16 @@ impl Document {
             let first = news.marks.first().map_or(0, |mark| mark.remaining);
             let length = first - news.remaining;
             // What is shared keeps all of the update in memory.
-            let shared = length >= SHARED_FROM && length >= update.len() / 2;
+            let shared = length >= SHARED_FROM && length >= update.len() / 2 && !news.joins;
             let mut marks = news.marks.into_iter().peekable();
             while let Some(mark) = marks.next() {
                 let (remaining, structs) =
                     marks.peek().map_or((news.remaining, news.structs), |next| (next.remaining, next.structs));
                 let bytes = update.slice(update.len() - mark.remaining..update.len() - remaining);
                 let end = marks.peek().map_or(section.next, |next| next.clock);
-                if shared && mark.clock == client.next {
+                // Of the first block, the first struct may continue what is there.
+                let stays = shared && (mark.clock > section.known || section.known == 0);
+                if stays && mark.clock == client.next {
                     self.size += bytes.len();
                     client.append_block(Block { bytes, start: mark.clock, structs: structs - mark.structs }, end);
                     continue;

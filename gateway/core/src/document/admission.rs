@@ -11,10 +11,12 @@ use std::ops::Range;
 
 use super::client::{BLOCK, Chunk, Client};
 use super::index::{Handle, Index, Types};
+use super::piece::Piece;
 use super::ranges::Ranges;
 use super::refused::{MAX_NESTING, Refused};
 use super::siblings::competes;
 use super::structs::{DELETED, GC, Id, Parent, SKIP, Struct, TYPE, clock};
+use super::writer::continues;
 use crate::lib0::Reader;
 
 /// Where an update comes from.
@@ -62,6 +64,11 @@ pub(super) struct News {
     pub(super) remaining: usize,
     /// How many of them compete with others for their places.
     pub(super) competing: usize,
+    /// Whether one of them continues the one before it, as where somebody has merged updates by their bytes: kept as they
+    /// are, each of them would take the space of a struct.
+    pub(super) joins: bool,
+    /// The last of them: its info and its right origin, as `writer::continues` takes them.
+    last: (u8, Option<Id>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -306,7 +313,16 @@ impl<'a> Planning<'a, '_> {
         }
         let id = Id { client: section.client, clock: section.clock };
         let remaining = section.cursor.remaining();
-        let news = section.news.get_or_insert_with(|| News { marks: Vec::new(), structs: 0, remaining, competing: 0 });
+        let piece = Piece::whole(found);
+        let last = (piece.info, piece.right);
+        let news = match &mut section.news {
+            Some(news) => {
+                news.joins |= continues(news.last, id, &piece);
+                news.last = last;
+                news
+            }
+            none => none.insert(News { marks: Vec::new(), structs: 0, remaining, competing: 0, joins: false, last }),
+        };
         if news.marks.last().is_none_or(|mark| mark.remaining - remaining >= BLOCK) {
             news.marks.push(Mark { remaining, clock: section.clock, structs: news.structs });
         }

@@ -16,6 +16,10 @@ use crate::lib0::Reader;
 /// enough for what is known of each to be little beside it.
 pub(super) const BLOCK: usize = 1024;
 
+/// A block below so many bytes is copied to go on behind its last struct, which may be a long text; that takes
+/// microseconds. Behind a larger one a struct of its own begins.
+const RESUMED: usize = 64 * BLOCK;
+
 #[derive(Clone, Debug)]
 pub(super) struct Block {
     pub(super) bytes: Bytes,
@@ -106,19 +110,18 @@ impl Client {
     /// The bytes that are there are no structs.
     pub(super) fn append(&mut self, client: u64, piece: &Piece<'_>) -> Result<usize, Refused> {
         let id = Id { client, clock: self.next };
+        if self.tail.is_none()
+            && let Some(block) = self.blocks.pop_if(|block| block.bytes.len() < RESUMED)
+        {
+            let writer = Writer::resume(&block.bytes, block.structs, block.start)?;
+            self.tail = Some(Box::new(Tail { start: block.start, writer }));
+        }
         if self.tail.as_ref().is_some_and(|tail| tail.writer.bytes.len() >= BLOCK && !tail.writer.continues(id, piece))
         {
             self.settle();
         }
-        if self.tail.is_none() {
-            self.tail = Some(Box::new(match self.blocks.pop_if(|block| block.bytes.len() < 2 * BLOCK) {
-                Some(block) => {
-                    Tail { start: block.start, writer: Writer::resume(&block.bytes, block.structs, block.start)? }
-                }
-                None => Tail { start: self.next, writer: Writer::default() },
-            }));
-        }
-        let Some(tail) = &mut self.tail else { return Ok(0) };
+        let new = || Box::new(Tail { start: id.clock, writer: Writer::default() });
+        let tail = self.tail.get_or_insert_with(new);
         let before = tail.writer.bytes.len();
         tail.writer.push(id, piece);
         self.next += piece.length;

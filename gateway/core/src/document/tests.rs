@@ -7,6 +7,7 @@ use super::*;
 use crate::lib0::{write_var_string, write_var_uint};
 
 mod session;
+mod size;
 mod verdict;
 
 /// An update under construction: its clients with their structs, and deletions.

@@ -51,20 +51,10 @@ impl Writer {
         Ok(Self { bytes: copy, structs, last })
     }
 
-    /// Whether the piece would become a part of the last struct. Two neighbours of a client join if their clocks are
-    /// contiguous, their contents of one kind, the second's origin the first's last element, and their right origins
-    /// equal. That they are neighbours in the document is not needed: what was inserted between them names one of them
-    /// as its origin, and Yjs cuts the struct there when it integrates. Entries of a map join only when they are deleted.
+    /// Whether the piece would become a part of the last struct.
     pub(super) fn continues(&self, id: Id, piece: &Piece<'_>) -> bool {
-        let Some(last) = self.last.filter(|last| last.end == id.clock && last.info == piece.info) else { return false };
-        let follows = piece.origin.is_some_and(|origin| origin.client == id.client && origin.clock + 1 == id.clock)
-            && piece.right == last.right;
-        match piece.kind() {
-            GC => true,
-            DELETED => follows,
-            STRING | ANY | JSON => follows && piece.info & HAS_PARENT_SUB == 0,
-            _ => false,
-        }
+        let last = self.last.filter(|last| last.end == id.clock);
+        last.is_some_and(|last| continues((last.info, last.right), id, piece))
     }
 
     /// Writes a piece that begins at `id`.
@@ -105,6 +95,23 @@ impl Writer {
         self.structs += 1;
         self.last = None;
     }
+}
+
+/// Whether a piece at `id` continues the struct before it, of which this is the info (as a piece has it) and the right
+/// origin. Two neighbours of a client join if their clocks are contiguous, their contents of one kind, the second's origin
+/// the first's last element, and their right origins equal. That they are neighbours in the document is not needed: what
+/// was inserted between them names one of them as its origin, and Yjs cuts the struct there when it integrates. Entries of
+/// a map join only when they are deleted.
+pub(super) fn continues((info, right): (u8, Option<Id>), id: Id, piece: &Piece<'_>) -> bool {
+    let follows = piece.origin.is_some_and(|origin| origin.client == id.client && origin.clock + 1 == id.clock)
+        && piece.right == right;
+    info == piece.info
+        && match piece.kind() {
+            GC => true,
+            DELETED => follows,
+            STRING | ANY | JSON => follows && piece.info & HAS_PARENT_SUB == 0,
+            _ => false,
+        }
 }
 
 /// How many bytes a number takes.
