@@ -10,7 +10,7 @@ use bytes::Bytes;
 use self::deletions::Deletions;
 use super::encode::write_section;
 use super::refused::Refused;
-use super::structs::{Struct, clock};
+use super::structs::{Id, Struct, clock};
 use crate::lib0::{Reader, write_var_uint};
 
 mod deletions;
@@ -25,7 +25,7 @@ pub type Pieces = Vec<Bytes>;
 /// does not have is taken for known. Deletions come last.
 ///
 /// # Errors
-/// The bytes are no update, or it has more than [`MAX_CLIENTS`] clients.
+/// The bytes are no update, or one that no document takes from a client, or it has more than [`MAX_CLIENTS`] clients.
 pub fn split(update: &Bytes, most: usize) -> Result<Vec<Pieces>, Refused> {
     let mut splitting = Splitting::read(update, most)?;
     for number in 0..splitting.sections.len() {
@@ -33,6 +33,23 @@ pub fn split(update: &Bytes, most: usize) -> Result<Vec<Pieces>, Refused> {
         splitting.wake(number)?;
     }
     splitting.finish()
+}
+
+/// Reads structs that follow each other. What makes an update one to refuse whatever document it meets is found here, so
+/// that nothing of it is taken in.
+fn check(reader: &mut Reader<'_>, count: u64, first: Id) -> Result<(), Refused> {
+    let Id { client, mut clock } = first;
+    for _ in 0..count {
+        let found = Struct::read(reader)?;
+        if found.length == 0 {
+            return Err(Refused::EmptyStruct);
+        }
+        if found.references().any(|id| id.client == client && id.clock >= clock) {
+            return Err(Refused::OwnFuture(Id { client, clock }));
+        }
+        clock = clock.checked_add(found.length).ok_or(Refused::ClockTooLarge)?;
+    }
+    Ok(())
 }
 
 /// What of a client's structs was not taken yet. Positions count from the update's beginning.
@@ -80,9 +97,7 @@ impl<'a> Splitting<'a> {
             let client = reader.var_uint()?;
             let clock = clock(&mut reader)?;
             let at = update.len() - reader.remaining();
-            for _ in 0..left {
-                Struct::read(&mut reader)?;
-            }
+            check(&mut reader, left, Id { client, clock })?;
             match by_client.entry(client) {
                 Entry::Occupied(_) => return Err(Refused::ClientTwice(client)),
                 Entry::Vacant(place) => place.insert(number as u32),
