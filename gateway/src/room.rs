@@ -24,8 +24,8 @@ use self::held::Held;
 pub use self::io::{CloseReason, Durability, Effect, Failed, Input, Limits, Now, SessionId};
 use self::members::{Audience, Members};
 use self::replica::Replica;
-use self::stream::Stream;
 pub use self::rule::Rule;
+use self::stream::Stream;
 use crate::protocol::yjs::{Message, decode_awareness, encode_awareness};
 use editorcluster_core::document::{Admitted, Document, Refused};
 
@@ -313,14 +313,7 @@ impl Room {
 
     /// Nothing is acknowledged, relayed or logged before the document has admitted it. `whole`: the message that ends with
     /// this update.
-    fn update(
-        &mut self,
-        now: Now,
-        session: SessionId,
-        update: Bytes,
-        whole: Option<Bytes>,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn update(&mut self, now: Now, session: SessionId, update: Bytes, whole: Option<Bytes>, effects: &mut Vec<Effect>) {
         let admitted = self.replica.admit(&update);
         let admitted = match admitted {
             Ok(admitted) => admitted,

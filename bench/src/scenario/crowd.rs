@@ -97,8 +97,7 @@ fn measure(kind: Kind, settings: &Settings, report: &mut Report) -> Result<()> {
         all.duplicated += one.duplicated;
         all.p99 = all.p99.max(one.p99);
     }
-    let figure =
-        |metric, value, unit| Figure::new("S9", kind, metric, value, unit).account(all.lost, all.duplicated);
+    let figure = |metric, value, unit| Figure::new("S9", kind, metric, value, unit).account(all.lost, all.duplicated);
     report.figure(figure("connections_held", held as f64, ""))?;
     report.figure(figure("connections_missing", (TARGET - held as f64).max(0.0), "").target(0.0))?;
     report.figure(figure("bytes_per_connection", each, "B"))?;

@@ -13,7 +13,10 @@ use crate::protocol::yjs::Message;
 pub(super) enum Said {
     Message(Message),
     /// A part of an update or Step2. `ends`: the whole message, of which it is the last part.
-    Part { part: Bytes, ends: Option<Message> },
+    Part {
+        part: Bytes,
+        ends: Option<Message>,
+    },
 }
 
 impl Said {

@@ -332,6 +332,32 @@ impl<'a> Planning<'a, '_> {
         Ok(())
     }
 
+    /// Adds to the deletions what comes without its content, if the update does not name it as deleted: whoever has that
+    /// with its content takes nothing from the struct.
+    fn name_deleted(&mut self, deletions: &mut Vec<(u64, Ranges)>) {
+        let places: HashMap<u64, usize> =
+            deletions.iter().enumerate().map(|(place, (client, _))| (*client, place)).collect();
+        for section in self.sections.iter().filter(|section| !section.deleted.is_empty()) {
+            let place = places.get(&section.client).copied();
+            let mut unnamed = Vec::new();
+            match place {
+                Some(place) => {
+                    section.deleted.iter().for_each(|range| deletions[place].1.missing(range, &mut unnamed));
+                }
+                None => unnamed.extend(section.deleted.iter()),
+            }
+            if unnamed.is_empty() {
+                continue;
+            }
+            self.all_is_news = false;
+            let unnamed = Ranges::of(unnamed);
+            match place {
+                Some(place) => deletions[place].1.add_all(&unnamed),
+                None => deletions.push((section.client, unnamed)),
+            }
+        }
+    }
+
     /// The type in which a struct is, as Yjs finds it (`Item.getMissing`).
     fn parent_of(&self, found: &Struct<'_>) -> Handle {
         if found.info == GC {
@@ -394,6 +420,7 @@ impl<'a> Planning<'a, '_> {
         if !reader.is_empty() {
             return Err(Refused::TrailingBytes(reader.remaining()));
         }
+        self.name_deleted(&mut deletions);
         let all_is_news = self.all_is_news && self.sections.iter().all(|section| section.left == 0);
         Ok(Plan { sections: self.sections, deletions, deletions_waiting: waiting, all_is_news })
     }

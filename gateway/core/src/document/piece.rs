@@ -121,7 +121,10 @@ pub(super) struct Cutter<'a> {
 }
 
 enum Rest<'a> {
-    Text { text: &'a [u8], at: Place },
+    Text {
+        text: &'a [u8],
+        at: Place,
+    },
     Values(Reader<'a>),
     /// Every part has the same body.
     Other(Body<'a>),

@@ -7,7 +7,7 @@ use gateway::room::log::{Position, Row};
 use gateway::room::{Effect, Input, Limits, Now, Room, Rule, SessionId};
 use rand::Rng as _;
 
-use super::{Down, Event, GATEWAYS, Up, SWEEP_EVERY, World, ms};
+use super::{Down, Event, GATEWAYS, SWEEP_EVERY, Up, World, ms};
 
 /// One gateway process. `process` and `life` change with each start and each room, so what was meant for an earlier
 /// one is recognised.

@@ -282,3 +282,13 @@ fn a_document_is_too_large_by_its_memory_as_well() {
     assert!(refused.is_some() && document.bytes() < most / 2, "{refused:?}, {} bytes", document.bytes());
     assert!(document.memory() <= 2 * most + SPARED_MEMORY + 1024, "{} bytes", document.memory());
 }
+
+#[test]
+fn what_comes_without_its_content_is_deleted_for_those_who_have_that() {
+    let bare = made(7, 0, &[deleted(root("t"), 1)]).bytes();
+    let news = Document::default().admit(&bare, usize::MAX).unwrap().news.unwrap();
+    let mut had = document(&[made(7, 0, &[text(root("t"), "x")])]);
+    had.take(&news).unwrap();
+    let mut deleted = document(&[made(7, 0, &[deleted(root("t"), 1)]).deletes(7, &[(0, 1)])]);
+    assert_eq!(had.encode_state().unwrap(), deleted.encode_state().unwrap());
+}
