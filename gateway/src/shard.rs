@@ -7,6 +7,7 @@
 //! - `state`: what a shard holds, and the ways into it
 //! - `rooms`: the rooms' inputs and effects
 //! - `risk`: which inputs are marked, so that a dead process says what it died of
+//! - `pending`: what of a document waits for something unknown, reported
 //! - `calls`: the effects that ask the log or the database
 //! - `wakes`: the rooms' timers
 //! - `session`: one socket's task, and what it may ask; `outbox`: what waits to be written to it; `inbound`: what its frames mean
@@ -45,6 +46,7 @@ pub mod edits;
 mod inbound;
 pub mod orphans;
 mod outbox;
+mod pending;
 mod risk;
 mod rooms;
 mod session;

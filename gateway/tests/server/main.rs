@@ -16,6 +16,7 @@ mod killed;
 mod limits;
 mod memory;
 mod orphans;
+mod pending;
 mod people;
 mod power_failure;
 mod process;
