@@ -17,6 +17,7 @@ use super::stream::{self, Streamed};
 use crate::bus::Event;
 use crate::protocol::websocket::{self, Opcode};
 use crate::protocol::yjs::Message;
+use crate::quarantine::marks::Doing;
 use crate::room::{Effect, Input, Now, Room, SessionId};
 
 /// A room and what its shard knows of it.
@@ -235,11 +236,15 @@ impl Shared {
         let Some(slot) = state.rooms.get_mut(document) else { return };
         let streamed = match slot.streamed.take().filter(|streamed| streamed.of(&answer).is_some()) {
             Some(streamed) => streamed,
-            None => match Streamed::new(answer.clone()) {
-                Ok(streamed) => streamed,
-                // It is sent as it is, and its reader may find out.
-                Err(_) => return self.send(state, to, &Message::SyncStep2(answer)),
-            },
+            None => {
+                // All of the document is walked through once more.
+                let _mark = self.setup.marks.enter(document, Doing::Streaming);
+                match Streamed::new(answer.clone()) {
+                    Ok(streamed) => streamed,
+                    // It is sent as it is, and its reader may find out.
+                    Err(_) => return self.send(state, to, &Message::SyncStep2(answer)),
+                }
+            }
         };
         for &session in to {
             self.queue(state, session, streamed.of(&answer).unwrap_or_default().iter().cloned(), Kind::Content);

@@ -25,5 +25,6 @@ mod raw;
 mod redis_cluster;
 mod redis_failover;
 mod rest;
+mod stopped;
 mod two_gateways;
 mod websocket;
