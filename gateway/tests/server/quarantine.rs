@@ -1,7 +1,8 @@
 //! Processes die or stall in a document, and then no gateway opens it.
 
+use std::convert::Infallible;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,11 +21,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use yrs::{Doc, ReadTxn, StateVector, Text, Transact};
 
 use crate::backup::embedded;
 use crate::client::Client;
-use crate::gateway_process::{eventually, get as http_get, metric, metric_at, start, start_embedded};
+use crate::gateway_process::{DEADLINE, eventually, get as http_get, metric, metric_at, start, start_embedded};
 use crate::process::Process;
 use crate::rest::{get, send};
 use crate::stopped::Stopped;
@@ -48,12 +50,20 @@ fn heavy() -> Bytes {
     doc.transact().encode_state_as_update_v1(&StateVector::default()).into()
 }
 
-/// Whether a file of marks names the document.
-fn is_marked(directory: &Path, document: &str) -> bool {
-    let marks = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("marks-"));
+/// What the files of marks say is being done in the document.
+fn marked(directory: &Path, document: &str) -> Vec<u8> {
+    let is_marks = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("marks-"));
     let names = |place: &[u8]| place[..2] != [0, 0] && place[3..].starts_with(document.as_bytes());
     let files = fs::read_dir(directory).expect("a directory").filter_map(|entry| Some(entry.ok()?.path()));
-    files.filter(|path| marks(path)).any(|path| fs::read(path).is_ok_and(|file| file.chunks(1024).any(names)))
+    let files = files.filter(is_marks).filter_map(|path| fs::read(path).ok());
+    files
+        .flat_map(|file| file.chunks(1024).filter(|place| names(place)).map(|place| place[2]).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Whether a file of marks names the document.
+fn is_marked(directory: &Path, document: &str) -> bool {
+    !marked(directory, document).is_empty()
 }
 
 /// Opens the document, and kills the process as soon as that marks it. It may be too quick.
@@ -226,19 +236,39 @@ async fn a_thread_that_does_not_come_back_strikes_its_document_once() {
     eventually("it has come back", async || metrics.stalled.get() == 0).await;
 }
 
-/// Its only shard stops in the document for good, as in a loop without end; the rest of the process goes on. Then it is
-/// killed, as a kubelet does that asks `/livez`.
-async fn stalls_in(gateway: Process, directory: &Path, document: &'static str) {
-    let (id, marks, public) = (gateway.id(), directory.to_owned(), gateway.public);
+/// Stops the process's only shard for good once `is_there`, while `work` goes on, and then kills the process after `then`.
+async fn stopped_in(
+    gateway: Process,
+    is_there: impl Fn() -> bool + Send + 'static,
+    work: impl Future<Output = Infallible>,
+    then: impl AsyncFnOnce(&Process),
+) {
+    let id = gateway.id();
     let (stopped, is_stopped) = tokio::sync::oneshot::channel();
     let (release, is_released) = std::sync::mpsc::channel::<()>();
     // A thread's tracer is a thread, and what it has stopped goes on when it ends.
     let tracer = std::thread::spawn(move || {
         let shard = Stopped::thread(id, "shard-0");
-        shard.stop_as_soon_as(|| is_marked(&marks, document));
-        stopped.send(()).expect("somebody waits for it");
+        shard.stop_as_soon_as(is_there);
+        let _ = stopped.send(());
         let _ = is_released.recv();
     });
+    tokio::select! {
+        stopped = timeout(DEADLINE, is_stopped) => stopped.expect("it is stopped in time").expect("it is stopped"),
+        never = work => match never {},
+    }
+    then(&gateway).await;
+    kill(Pid::from_raw(id), Signal::SIGKILL).expect("it runs");
+    // A traced thread's end is its tracer's to see first.
+    drop(release);
+    tracer.join().expect("the tracer ends");
+    gateway.kill().await;
+}
+
+/// A thread of the process does not come back from the document, as in a loop without end. It is killed then, as a kubelet
+/// does that asks `/livez`.
+async fn stalls_in(gateway: Process, directory: &Path, document: &'static str) {
+    let (marks, public) = (directory.to_owned(), gateway.public);
     let sending = async {
         let mut client = Client::connect(public, document).await;
         // Each is long enough to be marked, and one of them is being taken in when the thread is stopped.
@@ -247,20 +277,39 @@ async fn stalls_in(gateway: Process, directory: &Path, document: &'static str) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::select! {
-        stopped = is_stopped => stopped.expect("the thread is stopped"),
-        () = sending => {}
-    }
-    let is_dead = async || http_get(gateway.admin, "/livez").await.status == 503;
-    eventually("the process says that it does not live", is_dead).await;
-    assert_eq!(metric_at(gateway.admin, "editorcluster_stalled").await, 1.0);
-    let struck = || gateway.log().contains("a process died or stalled in this document");
-    eventually("it is written down", async || struck()).await;
-    kill(Pid::from_raw(id), Signal::SIGKILL).expect("it runs");
-    // A traced thread's end is its tracer's to see first.
-    drop(release);
-    tracer.join().expect("the tracer ends");
-    gateway.kill().await;
+    let is_told = async |gateway: &Process| {
+        let is_dead = async || http_get(gateway.admin, "/livez").await.status == 503;
+        eventually("the process says that it does not live", is_dead).await;
+        assert_eq!(metric_at(gateway.admin, "editorcluster_stalled").await, 1.0);
+        let struck = || gateway.log().contains("a process died or stalled in this document");
+        eventually("it is written down", async || struck()).await;
+    };
+    stopped_in(gateway, move || is_marked(&marks, document), sending, is_told).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_while_it_cuts_a_large_answer_leaves_a_strike_that_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let flags = ["--data-dir", data.path().to_str().unwrap(), "--checkpoint-after", "20ms"];
+    let gateway = Process::start(&flags).await;
+    let (marks, public) = (data.path().to_owned(), gateway.public);
+    let joining = async {
+        let mut author = Client::connect(public, "large").await;
+        author.send(&[Message::Update(heavy())]).await;
+        // Each joiner is given another answer, since it is kept as long as nothing changes.
+        loop {
+            author.write("x").await;
+            let _ = Client::connect(public, "large").await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let is_cutting = move || marked(&marks, "large").contains(&(Doing::Streaming as u8));
+    stopped_in(gateway, is_cutting, joining, async |_| {}).await;
+
+    let store = SqliteStore::open(&data.path().join("editorcluster.db")).await.unwrap();
+    let _gateway = Process::start(&flags).await;
+    eventually("it is struck", async || !store.strikes("large").await.unwrap().is_empty()).await;
+    assert_eq!(store.strikes("large").await.unwrap()[0].doing, "streaming");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
