@@ -34,10 +34,7 @@ impl Pairs {
         if self.0.is_empty() {
             return;
         }
-        println!(
-            "\n{:<4} {:<30} {:>12} {:>12} {:>7}   {}",
-            "", "median of", "before", "now", "ratio", "now, each round"
-        );
+        println!("\n     {:<30} {:>12} {:>12} {:>7}   now, each round", "median of", "before", "now", "ratio");
         for ((scenario, metric), pair) in &self.0 {
             let (before, now) = (median(&pair.before), median(&pair.now));
             let each = pair.now.iter().map(|value| format!("{value:.2}")).collect::<Vec<_>>().join(" ");

@@ -1,20 +1,26 @@
 // People write while something breaks; afterwards every acknowledged edit is looked for.
 //
 //   node faults.mjs --urls ws://A/yjs,ws://B/yjs [--kept 3] [--left 3] [--rate 10] [--deletes 4]
-//     [--trace friendsforever] [--prefix NAME] [--deadline 90]
+//     [--trace friendsforever] [--prefix NAME] [--deadline 90] [--attacks 2] [--seed N]
 //
 // Three authors in each of --kept documents, in the first of which two write a recorded session, and two in each of
 // --left documents; each makes --rate edits a second, and every edit of number --deletes also deletes something. The
-// documents' names begin with --prefix. Prints a "status" line each second. Commands on standard input:
+// documents' names begin with --prefix.
 //
-//   vanish        the last author of each kept document, and all authors of the documents left, are gone without a word
+// As long as they write, somebody attacks each document, and one that nobody else has, --attacks times a second, as
+// --seed draws it (lib/attacks.mjs). What the others have in the end must be what it would be without.
+//
+// Prints a "status" line each second, with the seed in it. Commands on standard input:
+//
+//   vanish        the last author of each kept document, and all who are in the documents left, are gone without a word
 //   rest / write  nobody writes any more; everybody writes again. Prints "rested", "writing"
 //   reconnect     everybody leaves and comes back; prints "reconnected"
 //   slow / read   somebody who takes nothing joins the first document, in which 16 MiB are written; and reads on
 //   attack N      N bad messages are sent to the first document; prints "attacked"
 //   settle URLS [SECONDS]
-//                 the writing ends; waits until everybody in a document has the same, all is acknowledged, and readers at
-//                 each of URLS see that and nobody who is gone; then all leave; prints "settled"
+//                 the writing ends, and attackers vanish; waits until everybody in a document has the same, all is
+//                 acknowledged, and readers at each of URLS see that and nobody who is gone; then all leave; prints
+//                 "settled"
 //   cold URL      reads every document again and compares with what it was when they were settled, if they were; prints
 //                 "cold"; the program ends
 //
@@ -24,6 +30,7 @@ import { setMaxListeners } from 'node:events'
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import * as Y from 'yjs'
+import { Attacker } from './lib/attacker.mjs'
 import { Author, Bulk, Recorded, Words } from './lib/author.mjs'
 import { Connection } from './lib/connection.mjs'
 import { Deadline } from './lib/deadline.mjs'
@@ -34,6 +41,8 @@ import { loadTrace, replayOffline } from './lib/trace.mjs'
 
 /** A trace's first transactions: more than are written in the longest scenario. */
 const TRANSACTIONS = 6000
+/** By how much attacks are larger where nobody else is. */
+const ALONE = 10
 /** How long a reader may need to hear who else is there. */
 const HEARS_WITHIN = 5
 
@@ -47,6 +56,8 @@ async function main() {
     trace: 'friendsforever',
     prefix: '',
     deadline: 90,
+    attacks: 2,
+    seed: Date.now() % 2 ** 32,
   })
   // Every y-websocket client listens for the end of the process.
   setMaxListeners(0, process)
@@ -72,10 +83,10 @@ async function main() {
   clearInterval(timer)
 }
 
-/** A document, its authors, and what it was when they left. */
+/** A document, its authors, whoever attacks it, and what it was when they left. */
 class Page {
   constructor(name, kept, authors) {
-    Object.assign(this, { name, kept, authors, last: null })
+    Object.assign(this, { name, kept, authors, attackers: [], last: null })
   }
 
   get here() {
@@ -97,10 +108,9 @@ class Page {
 }
 
 class Crowd {
-  constructor({ urls, kept, left, rate, deletes, trace, prefix, deadline }) {
+  constructor({ urls, kept, left, rate, deletes, trace, prefix, deadline, attacks, seed }) {
     this.urls = urls.split(',')
-    this.rate = rate
-    this.seconds = deadline
+    Object.assign(this, { rate, attacks, seed, seconds: deadline })
     let placed = 0
     const author = (name, source) => {
       placed += 1
@@ -119,25 +129,37 @@ class Crowd {
       ),
       ...Array.from({ length: left }, (_, i) => page(`left-${i}`, false, words(2))),
     ]
+    if (attacks > 0) this.pages.push(page('attacked', true, []))
   }
 
   get #authors() {
     return this.pages.flatMap(({ authors }) => authors)
   }
 
+  get #attackers() {
+    return this.pages.flatMap(({ attackers }) => attackers)
+  }
+
   async arrive() {
     const deadline = new Deadline(this.seconds)
     await Promise.all(this.#authors.map(({ connection }) => connection.ready(deadline)))
+    if (this.attacks > 0) {
+      this.pages.forEach((page, number) => {
+        const scale = page.authors.length > 0 ? 1 : ALONE
+        page.attackers.push(new Attacker(this.urls, page.name, { seed: this.seed, number, scale }))
+      })
+    }
     this.write()
   }
 
   write() {
     this.#authors.forEach((author) => author.write(this.rate))
+    this.#attackers.forEach((attacker) => attacker.attack(this.attacks))
     report('writing', this.#counts())
   }
 
   rest() {
-    this.#authors.forEach((author) => author.stop())
+    for (const one of [...this.#authors, ...this.#attackers]) one.stop()
     report('rested', this.#counts())
   }
 
@@ -153,6 +175,8 @@ class Crowd {
 
   #counts() {
     const authors = this.#authors
+    const attackers = this.#attackers
+    const done = (what) => attackers.reduce((total, attacker) => total + attacker[what], 0)
     const sum = (of) => authors.reduce((total, author) => total + of(author), 0)
     const stalls = authors.map(({ ledger, here }) => Math.max(ledger.longestStall, here ? ledger.stall : 0))
     return {
@@ -162,12 +186,14 @@ class Crowd {
       acknowledged: sum(({ ledger }) => ledger.acknowledged),
       reconnects: sum(({ connection }) => connection.reconnects),
       longestStall: Math.round(Math.max(...stalls)) / 1000,
+      seed: this.seed,
+      attackers: { sessions: done('sessions'), messages: done('messages'), refused: done('refused') },
     }
   }
 
   vanish() {
-    for (const { kept, authors } of this.pages) {
-      for (const author of kept ? authors.slice(-1) : authors) author.vanish()
+    for (const { kept, authors, attackers } of this.pages) {
+      for (const one of kept ? authors.slice(-1) : [...authors, ...attackers]) one.vanish()
     }
     report('vanished', this.#counts())
   }
@@ -203,6 +229,7 @@ class Crowd {
   async settle(urls, seconds = this.seconds) {
     const deadline = new Deadline(Number(seconds))
     this.#authors.forEach((author) => author.stop())
+    this.#attackers.forEach((attacker) => attacker.vanish())
     const results = await Promise.all(this.pages.map((page) => settlePage(page, urls, deadline)))
     report('settled', { ...this.#counts(), ...totals(results) })
     this.#authors.forEach((author) => author.leave())

@@ -79,6 +79,18 @@ impl Api {
             .ok_or_else(|| Problem::no_document(document))
     }
 
+    /// Bytes of what is stored of the document and waits for edits that nobody has told. None: it cannot be read now.
+    async fn pending_bytes(&self, document: &str) -> Option<usize> {
+        let bus = self.shards.of(document).bus.clone();
+        match transfer::pending_bytes(&*bus, &*self.archive, document, &self.marks).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::debug!(document, %error, "cannot tell how much of the document waits");
+                None
+            }
+        }
+    }
+
     /// Also its versions are not read: what a process died of may be in them.
     async fn not_quarantined(&self, document: &str) -> Answer<()> {
         if self.archive.is_quarantined(document).await? { Err(StoreError::Quarantined.into()) } else { Ok(()) }

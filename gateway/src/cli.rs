@@ -136,6 +136,10 @@ pub struct Args {
     /// A session that takes nothing for this long, though something waits for it, is closed (1013).
     #[arg(long, env = "EDITORCLUSTER_STUCK_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "TIME")]
     pub stuck_timeout: Duration,
+    /// A document from which a thread does not come back for this long gets a strike, of which two put it into
+    /// quarantine, and GET /livez fails until the thread is back.
+    #[arg(long, env = "EDITORCLUSTER_STALL_AFTER", default_value = "30s", value_parser = duration, value_name = "TIME")]
+    pub stall_after: Duration,
     /// Messages of one session a second, twice as many at once: ten times what an editor sends while somebody draws. One that takes long or is long counts as several.
     /// A session beyond that waits, and nothing of what it says is lost.
     #[arg(long, env = "EDITORCLUSTER_MAX_MESSAGES_PER_SECOND", default_value_t = 500, value_name = "N")]

@@ -85,6 +85,8 @@ pub struct Config {
     pub readers: readers::Settings,
     /// None: nothing is marked.
     pub marks_dir: Option<PathBuf>,
+    /// A document from which a thread does not come back for this long is struck.
+    pub stall_after: Duration,
 }
 
 /// Updates of one room that may wait for the log before its sessions are no longer read.
@@ -117,6 +119,7 @@ impl TryFrom<Args> for Config {
             ("--head-timeout", args.head_timeout),
             ("--idle-timeout", args.idle_timeout),
             ("--stuck-timeout", args.stuck_timeout),
+            ("--stall-after", args.stall_after),
         ] {
             // Sessions are looked after once a second.
             ensure!(time >= Duration::from_secs(1), "{flag} must be at least 1s");
@@ -150,6 +153,7 @@ impl TryFrom<Args> for Config {
         Ok(Self {
             storage,
             marks_dir,
+            stall_after: args.stall_after,
             api: args.api,
             history: Policy {
                 every: args.version_every,

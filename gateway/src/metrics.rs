@@ -134,6 +134,8 @@ pub struct Metrics {
     pub swept: IntCounter,
     /// Entries of the log that are no update and were left out.
     pub skipped_entries: IntCounter,
+    /// Of the documents that are open.
+    pub pending_bytes: IntGauge,
     pub draining: IntGauge,
     pub memory_bytes: IntGauge,
     /// 0: there is none.
@@ -206,6 +208,10 @@ impl Metrics {
             sweep_skipped: counter("sweep_skipped_total", "Documents in quarantine that a sweep left alone.")?,
             swept: counter("swept_total", "Documents that were opened because nobody advanced their log.")?,
             skipped_entries: counter("skipped_entries_total", "Entries of the log that are no update; left out.")?,
+            pending_bytes: gauge(
+                "pending_bytes",
+                "Bytes of edits in open documents that wait for others which nobody has told.",
+            )?,
             draining: gauge("draining", "1 from the start of the drain on.")?,
             memory_bytes: gauge("memory_bytes", "Memory that the process uses, mapped files left out.")?,
             memory_limit_bytes: gauge(

@@ -116,6 +116,11 @@ impl Room {
         self.replica.document.memory()
     }
 
+    /// Bytes of that which wait for something that nobody has told.
+    pub fn pending_bytes(&self) -> usize {
+        self.replica.document.pending_bytes()
+    }
+
     /// Takes one input and appends what is to be done to `effects`.
     pub fn handle(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
         let was_loaded = self.replica.loaded();

@@ -120,7 +120,7 @@ pub async fn run(config: Config) -> Result<Running> {
             };
             let shards = Arc::new(Shards::start(config.shards, setup).await?);
             let dog =
-                watchdog::start(marks.clone(), archive.clone(), metrics.clone(), Handle::current(), watchdog::PATIENCE);
+                watchdog::start(marks.clone(), archive.clone(), metrics.clone(), Handle::current(), config.stall_after);
             watching = Some((marks.clone(), dog.context("cannot start the watchdog's thread")?));
             let (every, after) = (config.sweep_every, config.limits.checkpoint_after);
             tasks.spawn(orphans::run(shards.clone(), archive.clone(), metrics.clone(), every, after));

@@ -7,6 +7,7 @@
 //! - `state`: what a shard holds, and the ways into it
 //! - `rooms`: the rooms' inputs and effects
 //! - `risk`: which inputs are marked, so that a dead process says what it died of
+//! - `pending`: what of a document waits for something unknown, reported
 //! - `calls`: the effects that ask the log or the database
 //! - `cut`: long messages, in parts
 //! - `wakes`: the rooms' timers
@@ -48,6 +49,7 @@ pub mod edits;
 mod inbound;
 pub mod orphans;
 mod outbox;
+mod pending;
 mod risk;
 mod rooms;
 mod session;

@@ -38,6 +38,31 @@ pub async fn whole(
     document: &str,
     marks: &Marks,
 ) -> Result<Option<Bytes>, TransferError> {
+    read(bus, store, document, marks, |mut document| document.encode_state()).await?.transpose().map_err(Into::into)
+}
+
+/// Bytes of a document's stored edits that wait for others which nobody has told; None if there is no document by this
+/// id.
+///
+/// # Errors
+/// As of [`whole`].
+pub async fn pending_bytes(
+    bus: &dyn Bus,
+    store: &(impl Store + ?Sized),
+    document: &str,
+    marks: &Marks,
+) -> Result<Option<usize>, TransferError> {
+    read(bus, store, document, marks, |document| document.pending_bytes()).await
+}
+
+/// What `look` says of a document, read from log and row.
+async fn read<T: Send + 'static>(
+    bus: &dyn Bus,
+    store: &(impl Store + ?Sized),
+    document: &str,
+    marks: &Marks,
+    look: impl FnOnce(Document) -> T + Send + 'static,
+) -> Result<Option<T>, TransferError> {
     // In this order: what is trimmed from the log before it is read is in the row, and stays there.
     let entries: Vec<Bytes> = bus.read(document).await?.entries.into_iter().map(|entry| entry.update).collect();
     let row = store.load(document).await?;
@@ -58,7 +83,7 @@ pub async fn whole(
             // As rooms do: what is no update is left out.
             let _ = document.take(update);
         }
-        document.encode_state()
+        Ok::<_, Refused>(look(document))
     };
     Ok(Some(tokio::task::spawn_blocking(work).await??))
 }

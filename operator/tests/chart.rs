@@ -191,6 +191,42 @@ fn the_operator_s_labels_are_none_that_an_editorcluster_s_selectors_find() {
 }
 
 #[test]
+fn alerts_are_off_and_are_those_of_the_documentation_when_they_are_on() {
+    assert!(of_kind(&template(&[]), "PrometheusRule").is_empty());
+    let objects = template(&["alerts.enabled=true", "alerts.labels.release=prometheus"]);
+    let rule = named(&objects, "PrometheusRule", "ec-editorcluster");
+    assert_eq!(rule["metadata"]["namespace"], "system");
+    assert_eq!(rule["metadata"]["labels"]["release"], "prometheus");
+    assert_eq!(rule["metadata"]["labels"]["app.kubernetes.io/instance"], "ec");
+
+    let groups = rule["spec"]["groups"].as_array().unwrap();
+    let rules: Vec<&Value> = groups.iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
+    let mut expressions: Vec<_> = rules
+        .iter()
+        .map(|rule| match rule["for"].as_str() {
+            Some(time) => format!("`{}` for {time}", rule["expr"].as_str().unwrap()),
+            None => format!("`{}`", rule["expr"].as_str().unwrap()),
+        })
+        .collect();
+    let page = std::fs::read_to_string(workspace().join("docs/operations.md")).unwrap();
+    // The tables of alerts are those whose head names an expression.
+    let tables = page.split("| alert | expression |\n|---|---|\n").skip(1);
+    let lines = tables.flat_map(|table| table.lines().take_while(|line| line.starts_with('|')));
+    let mut documented: Vec<_> = lines.map(|line| line.split('|').nth(2).unwrap().trim().to_owned()).collect();
+    expressions.sort();
+    documented.sort();
+    assert_eq!(expressions, documented);
+
+    let mut names: Vec<_> = rules.iter().map(|rule| rule["alert"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), rules.len(), "each has a name of its own");
+    for rule in rules {
+        assert!(rule["annotations"]["summary"].is_string() && rule["labels"]["severity"].is_string(), "{rule}");
+    }
+}
+
+#[test]
 fn a_wrong_value_is_refused_and_named() {
     let chart = chart();
     for (set, named) in [
@@ -202,6 +238,8 @@ fn a_wrong_value_is_refused_and_named() {
         ("watchNamespaces={Team A}", "watchNamespaces"),
         ("log.format=xml", "format"),
         ("metricsApi.enabled=maybe", "metricsApi"),
+        ("alerts.enabled=maybe", "alerts"),
+        ("alerts.labels.release=7", "alerts"),
     ] {
         let output = helm(&["template", "ec", chart.to_str().unwrap(), "--set", set]);
         let words = stderr(&output);

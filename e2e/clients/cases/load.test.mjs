@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as Y from 'yjs'
+import { step1, step2 } from '../lib/messages.mjs'
 import { gatewayOf } from './gateway.mjs'
 import { join, read } from './people.mjs'
 import { Probe } from './probe.mjs'
-import { Raw, step1, step2 } from './raw.mjs'
+import { Raw } from './raw.mjs'
 
 /** Milliseconds that what happens to a large document may cost somebody in another one on the same shard. */
 const BOUND = 500

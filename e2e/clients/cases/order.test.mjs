@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as Y from 'yjs'
+import { edit, query, step1, step2 } from '../lib/messages.mjs'
 import { eventually, gatewayOfFile } from './gateway.mjs'
 import { read } from './people.mjs'
-import { Raw, edit, query, step1, step2 } from './raw.mjs'
+import { Raw } from './raw.mjs'
 
 const gateway = gatewayOfFile()
 

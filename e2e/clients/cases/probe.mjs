@@ -1,8 +1,8 @@
 // Somebody honest in another document, and the longest time that one of their edits took to come back.
 
 import { setTimeout as pause } from 'node:timers/promises'
+import { string, update } from '../lib/updates.mjs'
 import { Raw } from './raw.mjs'
-import { string, update } from './updates.mjs'
 
 /** Milliseconds from an acknowledgement to the next edit. */
 const PACE = 20

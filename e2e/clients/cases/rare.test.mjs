@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as Y from 'yjs'
+import { any, by, json, string } from '../lib/updates.mjs'
 import { gatewayOfFile } from './gateway.mjs'
 import { join, kept, read } from './people.mjs'
 import { Raw } from './raw.mjs'
-import { any, by, json, string } from './updates.mjs'
 
 const gateway = gatewayOfFile()
 

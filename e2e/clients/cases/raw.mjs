@@ -1,32 +1,14 @@
 // A connection that says exactly what a case wants said, and keeps what comes back.
 
 import * as decoding from 'lib0/decoding'
-import * as encoding from 'lib0/encoding'
 import WebSocket from 'ws'
 import * as Y from 'yjs'
 import { Deadline } from '../lib/deadline.mjs'
+import { edit, step1 } from '../lib/messages.mjs'
 
 const SYNC = 0
 const STEP1 = 0
 const STEP2 = 1
-const UPDATE = 2
-
-/** The state vector of somebody who has nothing. */
-const NOTHING = new Uint8Array([0])
-
-export const step1 = (vector = NOTHING) => message(STEP1, vector)
-export const step2 = (update) => message(STEP2, update)
-export const edit = (update) => message(UPDATE, update)
-/** Asks for everybody's presence. */
-export const query = () => new Uint8Array([3])
-
-function message(kind, body) {
-  const encoder = encoding.createEncoder()
-  encoding.writeVarUint(encoder, SYNC)
-  encoding.writeVarUint(encoder, kind)
-  encoding.writeVarUint8Array(encoder, body)
-  return encoding.toUint8Array(encoder)
-}
 
 export class Raw {
   #gateway

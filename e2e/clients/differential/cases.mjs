@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { editedCase } from './edited.mjs'
 import { liveCase, lostCase } from './honest.mjs'
 import { hostileCase } from './hostile.mjs'
-import { Random } from './random.mjs'
+import { Random } from '../lib/random.mjs'
 import { recordedCase } from './recordings.mjs'
 
 const FAILURES = fileURLToPath(new URL('../../../target/differential/', import.meta.url))

@@ -1,7 +1,9 @@
 //! The load of every scenario, and the reckoning at its end.
 
+use std::env;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::Cluster;
@@ -205,8 +207,10 @@ impl Fault {
         let cold = self.read_from_the_database(&pods).await?;
 
         let sum = |name: &str| count(&settled, name) + count(&cold, name);
+        let attackers = &settled["attackers"];
         let line = format!(
-            "{}: {} edits acknowledged, {} lost, {} clients, {} divergent, {} ghosts, longest stall {:.1} s ({} s)\n",
+            "{}: {} edits acknowledged, {} lost, {} clients, {} divergent, {} ghosts, longest stall {:.1} s, \
+             {} hostile messages in {} sessions, {} refused ({} s)\n",
             self.name,
             count(&settled, "acknowledged"),
             count(&settled, "lost").max(count(&cold, "lost")),
@@ -214,12 +218,21 @@ impl Fault {
             sum("divergent"),
             sum("ghosts"),
             settled["longestStall"].as_f64().unwrap_or(f64::NAN),
+            count(attackers, "messages"),
+            count(attackers, "sessions"),
+            count(attackers, "refused"),
             self.started.elapsed().as_secs(),
         );
         // Not by println, which the test harness keeps to itself when a test passes.
         std::io::stderr().write_all(line.as_bytes())?;
         for what in ["lost", "divergent", "ghosts", "unseen", "waiting"] {
             ensure!(sum(what) == 0, "{what} is not 0: {settled}, then from the database: {cold}");
+        }
+        for what in ["messages", "sessions", "refused"] {
+            ensure!(
+                count(attackers, what) > 0,
+                "nobody attacked ({what} is 0), so this proved less than it says: {settled}"
+            );
         }
         ensure!(cost.was_paid(&settled), "the fault cost nobody what it should, so this proved nothing: {settled}");
         self.namespace.end();
@@ -294,9 +307,20 @@ impl Ground {
     }
 }
 
-/// People who write as `words` say, of whose edits so many are acknowledged.
+/// What all random choices begin with: `SEED`, to have the same ones again, or else the time of the first call.
+pub(crate) fn seed() -> Result<u64> {
+    static FIRST_CALL: LazyLock<SystemTime> = LazyLock::new(SystemTime::now);
+    match env::var("SEED") {
+        Ok(seed) => seed.parse().with_context(|| format!("SEED={seed} is no number")),
+        Err(_) => Ok(FIRST_CALL.duration_since(UNIX_EPOCH)?.as_secs()),
+    }
+}
+
+/// People who write as `words` say, of whose edits so many are acknowledged. Unless `words` say otherwise, somebody attacks
+/// their documents as long as they write.
 async fn people(words: &[&str], acknowledged: u64) -> Result<ClientProgram> {
-    let mut people = ClientProgram::start("faults.mjs", words)?;
+    let seed = seed()?.to_string();
+    let mut people = ClientProgram::start("faults.mjs", &[&["--seed", &seed], words].concat())?;
     people
         .line("edits acknowledged", Duration::from_secs(60), |it| it["acknowledged"].as_u64() > Some(acknowledged))
         .await?;

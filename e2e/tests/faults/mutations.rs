@@ -96,9 +96,10 @@ async fn twice(
 }
 
 /// Two authors in each of two documents. They delete nothing: deletions are told again at each reconnect, and a Step2
-/// that tells nothing is what one of the rules is about.
-fn people(prefix: &str) -> [&str; 8] {
-    ["--kept", "0", "--left", "2", "--deletes", "0", "--prefix", prefix]
+/// that tells nothing is what one of the rules is about. Nobody attacks them: whoever sends the whole document again
+/// repairs what a missing rule has broken.
+fn people(prefix: &str) -> [&str; 10] {
+    ["--kept", "0", "--left", "2", "--deletes", "0", "--attacks", "0", "--prefix", prefix]
 }
 
 fn manifest(gateways: usize, sweep_seconds: u32) -> String {

@@ -1,9 +1,8 @@
 //! Two faults at once, again and again, drawn at random. `SEED=7 cargo e2e test fault_many` draws the same ones again.
 
-use std::env;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use e2e::scenario::container::Processes;
 use e2e::scenario::until;
 use nix::sys::signal::Signal;
@@ -12,7 +11,7 @@ use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::time::sleep;
 
-use crate::load::{Breaks, Cost, Fault, GATEWAYS};
+use crate::load::{Breaks, Cost, Fault, GATEWAYS, seed};
 use crate::stores::wipe_redis;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +86,6 @@ async fn play(name: &'static str, gateway: &str, strikes: &[Strike]) -> Result<(
         strike(&mut fault, [both.0, both.1], round == strikes.len() / 2, &mut random).await.with_context(context)?;
     }
     fault.end(Cost::Connections).await.with_context(|| format!("SEED={seed}"))
-}
-
-fn seed() -> Result<u64> {
-    match env::var("SEED") {
-        Ok(seed) => seed.parse().with_context(|| format!("SEED={seed} is no number")),
-        Err(_) => Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs()),
-    }
 }
 
 /// Strikes twice, and heals after up to 8 s what does not heal by itself. On request some people vanish meanwhile.

@@ -69,6 +69,7 @@ pub(super) async fn show(State(api): State<Api>, asked: Result<Path<String>, Pat
     };
     let mut answer = summary(&info);
     answer["quarantined"] = api.archive.is_quarantined(&document).await?.into();
+    answer["pending_bytes"] = api.pending_bytes(&document).await.into();
     answer["authors"] = api.archive.authors(&document).await?.iter().map(author).collect();
     Ok(Json(answer))
 }

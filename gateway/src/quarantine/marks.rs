@@ -32,10 +32,13 @@ pub enum Doing {
     Encoding,
     /// Puts row and log together, for the history or an export. The content is read in other processes.
     Reading,
+    /// Cuts a large answer into messages.
+    Streaming,
 }
 
 impl Doing {
-    const ALL: [Self; 4] = [Self::Opening, Self::Message, Self::Encoding, Self::Reading];
+    /// In the order of their numbers in the file, which a process of another version may read.
+    const ALL: [Self; 5] = [Self::Opening, Self::Message, Self::Encoding, Self::Reading, Self::Streaming];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,6 +46,7 @@ impl Doing {
             Self::Message => "message",
             Self::Encoding => "encoding",
             Self::Reading => "reading",
+            Self::Streaming => "streaming",
         }
     }
 }

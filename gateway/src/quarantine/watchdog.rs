@@ -15,16 +15,15 @@ use super::verdict::strike;
 use crate::metrics::Metrics;
 use crate::store::quarantine::{Cause, Quarantine};
 
-/// The largest document that a gateway takes is read in seconds.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-/// Looks in that time.
+/// Looks in the time for which a mark may stay.
 const LOOKS: u32 = 30;
 
 /// Ends the watchdog when it is dropped.
 #[derive(Debug)]
 pub struct Watchdog(#[expect(dead_code, reason = "its drop is what the thread hears")] mpsc::Sender<()>);
 
-/// Watches on a thread of its own: those of the runtime may be the ones that do not come back.
+/// Watches on a thread of its own: those of the runtime may be the ones that do not come back. `patience`: for how long a
+/// mark may stay.
 ///
 /// # Errors
 /// The thread cannot be started.

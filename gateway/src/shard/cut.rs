@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::state::Shared;
 use crate::protocol::yjs::Message;
+use crate::quarantine::marks::Doing;
 use crate::room::{Input, SessionId};
 
 /// Longer updates are cut.
@@ -25,14 +26,22 @@ pub(super) fn is_long(message: &Message) -> bool {
 ///
 /// # Errors
 /// It is no update.
-pub(super) async fn cut(shared: &Rc<Shared>, session: SessionId, message: Message) -> Result<Input, Refused> {
+pub(super) async fn cut(
+    shared: &Rc<Shared>,
+    document: &str,
+    session: SessionId,
+    message: Message,
+) -> Result<Input, Refused> {
     let (Message::Update(update) | Message::SyncStep2(update)) = &message else {
         return Ok(Input::Message { session, message });
     };
-    let update = update.clone();
+    let (update, marks, name) = (update.clone(), shared.setup.marks.clone(), document.to_owned());
     // The semaphore is never closed; without a permit there is only less order.
     let _permit = CUTTING.acquire().await.ok();
-    let parts = shared.main.spawn_blocking(move || split(&update, PART));
+    let parts = shared.main.spawn_blocking(move || {
+        let _mark = marks.enter(&name, Doing::Message);
+        split(&update, PART)
+    });
     match parts.await {
         Ok(parts) => {
             let parts = parts?.into_iter().map(|pieces| pieces.concat().into()).collect();

@@ -48,7 +48,7 @@ pub(super) fn start(shared: &Rc<Shared>, edit: Edit) {
     }
     let shared = shared.clone();
     spawn_local(async move {
-        let cut = cut::cut(&shared, id, message).await;
+        let cut = cut::cut(&shared, &document, id, message).await;
         let state = &mut *shared.state.borrow_mut();
         match cut {
             Ok(input) => shared.input(state, &document, input),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::calls;
 use super::inbound::Refusal;
 use super::outbox::Kind;
+use super::pending::Pending;
 use super::risk::risk;
 use super::state::{Shared, State};
 use super::stream::Streams;
@@ -27,6 +28,7 @@ pub(super) struct Slot {
     paused: bool,
     wake: Option<Now>,
     pub(super) streams: Streams,
+    pending: Pending,
 }
 
 impl Slot {
@@ -84,6 +86,7 @@ impl Shared {
             paused: false,
             wake: None,
             streams: Streams::default(),
+            pending: Pending::default(),
         };
         state.rooms.insert(document.clone(), slot);
         self.setup.metrics.documents.inc();
@@ -131,6 +134,7 @@ impl Shared {
         let Some(slot) = state.rooms.get_mut(document) else { return };
         let mut effects = std::mem::take(&mut state.effects);
         let now = self.now();
+        let is_read = matches!(input, Input::Loaded { .. });
         // A mistake of ours, or of the CRDT's library with a hostile update, must not take the other documents along.
         let mark = risk(&input, &slot.room).and_then(|doing| self.setup.marks.enter(document, doing));
         let handled = catch_unwind(AssertUnwindSafe(|| slot.room.handle(now, input, &mut effects)));
@@ -140,6 +144,8 @@ impl Shared {
             state.effects = effects;
             return self.fail(state, document);
         }
+        let is_stored = is_read || effects.iter().any(|effect| matches!(effect, Effect::Write { .. }));
+        slot.pending.note(document, slot.room.pending_bytes(), is_stored, &self.setup.metrics);
         for effect in effects.drain(..) {
             self.carry_out(state, document, effect);
         }
@@ -289,8 +295,9 @@ impl Shared {
     }
 
     fn remove(&self, state: &mut State, document: &Rc<str>) -> Option<Slot> {
-        let slot = state.rooms.remove(document)?;
+        let mut slot = state.rooms.remove(document)?;
         self.setup.metrics.documents.dec();
+        std::mem::take(&mut slot.pending).end(&self.setup.metrics);
         self.gone.notify_waiters();
         Some(slot)
     }

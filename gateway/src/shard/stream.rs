@@ -90,7 +90,7 @@ async fn cut(shared: Rc<Shared>, document: Rc<str>, incarnation: u64, stream: u6
     let permit = CUTTING.acquire().await.ok();
     let (marks, name) = (shared.setup.marks.clone(), document.to_string());
     let cut = shared.main.spawn_blocking(move || {
-        let _mark = marks.enter(&name, Doing::Encoding);
+        let _mark = marks.enter(&name, Doing::Streaming);
         frames(&answer)
     });
     let cut = cut.await;

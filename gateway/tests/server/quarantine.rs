@@ -1,7 +1,8 @@
 //! Processes die or stall in a document, and then no gateway opens it.
 
+use std::convert::Infallible;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,18 +19,22 @@ use gateway::store::quarantine::Quarantine;
 use gateway::store::sqlite::SqliteStore;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use yrs::{Doc, ReadTxn, StateVector, Text, Transact};
 
 use crate::backup::embedded;
 use crate::client::Client;
-use crate::gateway_process::{eventually, metric, metric_at, start, start_embedded};
+use crate::gateway_process::{DEADLINE, eventually, get as http_get, metric, metric_at, start, start_embedded};
 use crate::process::Process;
 use crate::rest::{get, send};
+use crate::stopped::Stopped;
 use crate::two_gateways::pod;
 
 const QUARANTINED: u16 = 4423;
 const DAMAGED: u16 = 4422;
+const DELETED: u16 = 4404;
 /// Structs of a document whose opening takes long enough to be killed in.
 const STRUCTS: usize = 60_000;
 
@@ -45,12 +50,20 @@ fn heavy() -> Bytes {
     doc.transact().encode_state_as_update_v1(&StateVector::default()).into()
 }
 
-/// Whether a file of marks names the document.
-fn is_marked(directory: &Path, document: &str) -> bool {
-    let marks = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("marks-"));
+/// What the files of marks say is being done in the document.
+fn marked(directory: &Path, document: &str) -> Vec<u8> {
+    let is_marks = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("marks-"));
     let names = |place: &[u8]| place[..2] != [0, 0] && place[3..].starts_with(document.as_bytes());
     let files = fs::read_dir(directory).expect("a directory").filter_map(|entry| Some(entry.ok()?.path()));
-    files.filter(|path| marks(path)).any(|path| fs::read(path).is_ok_and(|file| file.chunks(1024).any(names)))
+    let files = files.filter(is_marks).filter_map(|path| fs::read(path).ok());
+    files
+        .flat_map(|file| file.chunks(1024).filter(|place| names(place)).map(|place| place[2]).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Whether a file of marks names the document.
+fn is_marked(directory: &Path, document: &str) -> bool {
+    !marked(directory, document).is_empty()
 }
 
 /// Opens the document, and kills the process as soon as that marks it. It may be too quick.
@@ -83,10 +96,15 @@ fn leave_marks(directory: &Path, documents: &[&str]) {
     drop(guards);
 }
 
-/// What `gateway quarantine ...` says, and whether it has done it.
+/// What `gateway quarantine ...` says of an embedded storage, and whether it has done it.
 async fn command(data: &str, words: &[&str]) -> (bool, String) {
+    command_at(&["--data-dir", data], words).await
+}
+
+/// The same with these flags for the storage.
+async fn command_at(storage: &[&str], words: &[&str]) -> (bool, String) {
     let mut gateway = tokio::process::Command::new(env!("CARGO_BIN_EXE_gateway"));
-    let output = gateway.args(["--data-dir", data, "quarantine"]).args(words).output().await.expect("it runs");
+    let output = gateway.args(storage).arg("quarantine").args(words).output().await.expect("it runs");
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(text).expect("text"))
 }
@@ -130,7 +148,8 @@ async fn a_document_that_killed_two_processes_is_refused_until_released() {
     }
     let (status, detail) = send(gateway.admin, "POST", &format!("{document}/import"), "", &[0, 0]).await.problem();
     assert!(status == 423 && detail.contains("gateway quarantine show"), "{status} {detail}");
-    assert_eq!(get(gateway.admin, document).await.json()["quarantined"], true);
+    let described = get(gateway.admin, document).await.json();
+    assert_eq!((&described["quarantined"], &described["pending_bytes"]), (&Value::Bool(true), &Value::Null));
 
     let (files, place) = (tempfile::tempdir().unwrap(), embedded(data.path()));
     assert_eq!(export(&place, None, files.path()).await.unwrap(), 1, "the other one");
@@ -215,6 +234,146 @@ async fn a_thread_that_does_not_come_back_strikes_its_document_once() {
     assert_eq!((strike.cause.as_str(), strike.doing.as_str()), ("stalled", "message"));
     drop(stalled);
     eventually("it has come back", async || metrics.stalled.get() == 0).await;
+}
+
+/// Stops the process's only shard for good once `is_there`, while `work` goes on, and then kills the process after `then`.
+async fn stopped_in(
+    gateway: Process,
+    is_there: impl Fn() -> bool + Send + 'static,
+    work: impl Future<Output = Infallible>,
+    then: impl AsyncFnOnce(&Process),
+) {
+    let id = gateway.id();
+    let (stopped, is_stopped) = tokio::sync::oneshot::channel();
+    let (release, is_released) = std::sync::mpsc::channel::<()>();
+    // A thread's tracer is a thread, and what it has stopped goes on when it ends.
+    let tracer = std::thread::spawn(move || {
+        let shard = Stopped::thread(id, "shard-0");
+        shard.stop_as_soon_as(is_there);
+        let _ = stopped.send(());
+        let _ = is_released.recv();
+    });
+    tokio::select! {
+        stopped = timeout(DEADLINE, is_stopped) => stopped.expect("it is stopped in time").expect("it is stopped"),
+        never = work => match never {},
+    }
+    then(&gateway).await;
+    kill(Pid::from_raw(id), Signal::SIGKILL).expect("it runs");
+    // A traced thread's end is its tracer's to see first.
+    drop(release);
+    tracer.join().expect("the tracer ends");
+    gateway.kill().await;
+}
+
+/// A thread of the process does not come back from the document, as in a loop without end. It is killed then, as a kubelet
+/// does that asks `/livez`.
+async fn stalls_in(gateway: Process, directory: &Path, document: &'static str) {
+    let (marks, public) = (directory.to_owned(), gateway.public);
+    let sending = async {
+        let mut client = Client::connect(public, document).await;
+        // Each is long enough to be marked, and one of them is being taken in when the thread is stopped.
+        loop {
+            client.send(&[Message::Update(heavy())]).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let is_told = async |gateway: &Process| {
+        let is_dead = async || http_get(gateway.admin, "/livez").await.status == 503;
+        eventually("the process says that it does not live", is_dead).await;
+        assert_eq!(metric_at(gateway.admin, "editorcluster_stalled").await, 1.0);
+        let struck = || gateway.log().contains("a process died or stalled in this document");
+        eventually("it is written down", async || struck()).await;
+    };
+    stopped_in(gateway, move || is_marked(&marks, document), sending, is_told).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_while_it_cuts_a_large_answer_leaves_a_strike_that_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let flags = ["--data-dir", data.path().to_str().unwrap(), "--checkpoint-after", "20ms"];
+    let gateway = Process::start(&flags).await;
+    let (marks, public) = (data.path().to_owned(), gateway.public);
+    let joining = async {
+        let mut author = Client::connect(public, "large").await;
+        author.send(&[Message::Update(heavy())]).await;
+        // Each joiner is given another answer, since it is kept as long as nothing changes.
+        loop {
+            author.write("x").await;
+            let _ = Client::connect(public, "large").await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let is_cutting = move || marked(&marks, "large").contains(&(Doing::Streaming as u8));
+    stopped_in(gateway, is_cutting, joining, async |_| {}).await;
+
+    let store = SqliteStore::open(&data.path().join("editorcluster.db")).await.unwrap();
+    let _gateway = Process::start(&flags).await;
+    eventually("it is struck", async || !store.strikes("large").await.unwrap().is_empty()).await;
+    assert_eq!(store.strikes("large").await.unwrap()[0].doing, "streaming");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_in_which_two_processes_stalled_is_refused_until_deleted() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let flags = ["--data-dir", path, "--stall-after", "1s", "--api", "admin"];
+    let gateway = Process::start(&flags).await;
+    Client::synced(gateway.public, "other").await.write_acknowledged("words").await;
+    stalls_in(gateway, data.path(), "endless").await;
+
+    let store = SqliteStore::open(&data.path().join("editorcluster.db")).await.unwrap();
+    let gateway = Process::start(&flags).await;
+    Client::synced(gateway.public, "endless").await.write_acknowledged("words").await;
+    let strikes = store.strikes("endless").await.unwrap();
+    let [strike] = &strikes[..] else { panic!("one process, one strike, and not {strikes:?}") };
+    assert_eq!((strike.cause.as_str(), strike.suspects), ("stalled", 1));
+    stalls_in(gateway, data.path(), "endless").await;
+
+    let gateway = Process::start(&flags).await;
+    assert_eq!(Client::open(gateway.public, "endless").await.err(), Some(QUARANTINED));
+    assert_eq!(Client::synced(gateway.public, "other").await.text(), "words");
+    assert!(command(path, &["list"]).await.1.starts_with("endless\tsince 20"));
+    assert!(!command(path, &["delete", "endless"]).await.0, "a gateway runs on these files");
+    gateway.kill().await;
+
+    let (deleted, said) = command(path, &["delete", "endless"]).await;
+    assert!(deleted && said.contains("deleted `endless`"), "{said}");
+    assert_eq!(command(path, &["list"]).await, (true, String::new()));
+    let gateway = Process::start(&flags).await;
+    assert_eq!(Client::open(gateway.public, "endless").await.err(), Some(DELETED));
+    assert_eq!(Client::synced(gateway.public, "other").await.text(), "words");
+    let (deleted, said) = command(path, &["delete", "never"]).await;
+    assert!(!deleted && said.contains("a gateway runs"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_redis_and_postgres_a_document_in_quarantine_is_deleted_while_gateways_run() {
+    let (redis, postgres) = (Redis::start().unwrap(), Postgres::start().unwrap());
+    let storage = ["--target", "socket", "--redis-url", &redis.url(), "--database-url", &postgres.url()];
+    let first = Process::start(&[&storage[..], &["--checkpoint-after", "1h"]].concat()).await;
+    let mut inside = Client::synced(first.public, "bad").await;
+    inside.write_acknowledged("only in the log").await;
+
+    let volume = tempfile::tempdir().unwrap();
+    leave_marks(volume.path(), &["bad"]);
+    leave_marks(volume.path(), &["bad"]);
+    let second = Process::start(&[&storage[..], &["--marks-dir", volume.path().to_str().unwrap()]].concat()).await;
+    assert_eq!(Client::open(second.public, "bad").await.err(), Some(QUARANTINED));
+    let log = || redis.command(&["KEYS", "ec:{bad}:*"]).unwrap();
+    assert!(log().contains("bad"), "{}", log());
+
+    let (deleted, said) = command_at(&storage, &["delete", "bad"]).await;
+    assert!(deleted && said.contains("deleted `bad`"), "{said}");
+    assert_eq!(inside.closed().await, DELETED, "also who had it open");
+    for gateway in [&first, &second] {
+        assert_eq!(Client::open(gateway.public, "bad").await.err(), Some(DELETED));
+        Client::synced(gateway.public, "good").await.write_acknowledged("words").await;
+    }
+    eventually("nothing is left in Redis", async || !log().contains("bad")).await;
+    let (listed, list) = command_at(&storage, &["list"]).await;
+    assert!(listed && !list.contains("bad"), "{list}");
+    let (deleted, said) = command_at(&storage, &["delete", "never"]).await;
+    assert!(!deleted && said.contains("there is nothing of `never`"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -212,7 +212,7 @@ impl Shared {
         }
         if cut::is_long(&message) {
             session.cutting = true;
-            spawn_local(say_in_parts(self.clone(), id, message));
+            spawn_local(say_in_parts(self.clone(), session.document.clone(), id, message));
             return;
         }
         let (document, before) = (session.document.clone(), session.outbox.content_bytes());
@@ -225,12 +225,11 @@ impl Shared {
 }
 
 /// Gives a session's long message to its room, and goes on with the session.
-async fn say_in_parts(shared: Rc<Shared>, id: SessionId, message: Message) {
-    let cut = cut::cut(&shared, id, message).await;
+async fn say_in_parts(shared: Rc<Shared>, document: Rc<str>, id: SessionId, message: Message) {
+    let cut = cut::cut(&shared, &document, id, message).await;
     let state = &mut *shared.state.borrow_mut();
     let Some(session) = state.sessions.get_mut(&id) else { return };
     session.cutting = false;
-    let document = session.document.clone();
     match cut {
         Ok(input) => shared.input(state, &document, input),
         Err(refused) => shared.close(state, id, CloseReason::Refused(refused).into()),

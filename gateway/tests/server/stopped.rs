@@ -1,0 +1,40 @@
+//! One thread of another process, stopped while its other threads go on: what a loop without end looks like from outside.
+
+use std::fs;
+
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+/// A thread that is traced by the calling thread, and goes on untouched once that ends.
+pub(crate) struct Stopped(Pid);
+
+impl Stopped {
+    /// The thread of this name.
+    pub(crate) fn thread(process: i32, name: &str) -> Self {
+        let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
+        let is_named = |id: &i32| {
+            let comm = fs::read_to_string(format!("/proc/{process}/task/{id}/comm"));
+            comm.is_ok_and(|comm| comm.trim_end() == name)
+        };
+        let ids = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok());
+        let thread = Pid::from_raw({ ids }.find(is_named).expect("it has such a thread"));
+        ptrace::seize(thread, ptrace::Options::empty()).expect("a child's thread can be traced");
+        Self(thread)
+    }
+
+    /// Stops it where `is_there` is so. It may have gone on a little by the time it stops, so that is asked again then.
+    pub(crate) fn stop_as_soon_as(&self, is_there: impl Fn() -> bool) {
+        loop {
+            while !is_there() {
+                std::thread::yield_now();
+            }
+            ptrace::interrupt(self.0).expect("it can be stopped");
+            waitpid(self.0, Some(WaitPidFlag::__WALL)).expect("it stops");
+            if is_there() {
+                return;
+            }
+            ptrace::cont(self.0, None).expect("it goes on");
+        }
+    }
+}
