@@ -14,6 +14,7 @@ mod history;
 mod http;
 mod killed;
 mod limits;
+mod long_messages;
 mod memory;
 mod orphans;
 mod pending;

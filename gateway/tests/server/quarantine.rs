@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use e2e_servers::{Postgres, Redis};
@@ -39,10 +39,15 @@ const DELETED: u16 = 4404;
 const STRUCTS: usize = 60_000;
 
 fn heavy() -> Bytes {
+    made_of(STRUCTS)
+}
+
+/// An update of so many structs, of eleven bytes each at most.
+fn made_of(structs: usize) -> Bytes {
     let doc = Doc::new();
     let text = doc.get_or_insert_text("text");
     let mut edit = doc.transact_mut();
-    for _ in 0..STRUCTS {
+    for _ in 0..structs {
         // In front of each other, so that no two become one.
         text.insert(&mut edit, 0, "x");
     }
@@ -236,6 +241,26 @@ async fn a_thread_that_does_not_come_back_strikes_its_document_once() {
     eventually("it has come back", async || metrics.stalled.get() == 0).await;
 }
 
+/// Kills the process once `is_there`, while `work` goes on.
+async fn killed_in(
+    gateway: Process,
+    is_there: impl Fn() -> bool + Send + 'static,
+    work: impl Future<Output = Infallible>,
+) {
+    let id = Pid::from_raw(gateway.id());
+    let killer = tokio::task::spawn_blocking(move || {
+        while !is_there() {
+            std::thread::yield_now();
+        }
+        kill(id, Signal::SIGKILL).expect("it runs");
+    });
+    tokio::select! {
+        killed = timeout(DEADLINE, killer) => killed.expect("it is killed in time").expect("the killer ends"),
+        never = work => match never {},
+    }
+    gateway.kill().await;
+}
+
 /// Stops the process's only shard for good once `is_there`, while `work` goes on, and then kills the process after `then`.
 async fn stopped_in(
     gateway: Process,
@@ -271,9 +296,10 @@ async fn stalls_in(gateway: Process, directory: &Path, document: &'static str) {
     let (marks, public) = (directory.to_owned(), gateway.public);
     let sending = async {
         let mut client = Client::connect(public, document).await;
-        // Each is long enough to be marked, and one of them is being taken in when the thread is stopped.
+        // Each is long enough to be marked and not so long that another thread cuts it, and one of them is being taken in
+        // when the thread is stopped.
         loop {
-            client.send(&[Message::Update(heavy())]).await;
+            client.send(&[Message::Update(made_of(8000))]).await;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -291,20 +317,28 @@ async fn stalls_in(gateway: Process, directory: &Path, document: &'static str) {
 async fn a_process_that_dies_while_it_cuts_a_large_answer_leaves_a_strike_that_says_so() {
     let data = tempfile::tempdir().unwrap();
     let flags = ["--data-dir", data.path().to_str().unwrap(), "--checkpoint-after", "20ms"];
-    let gateway = Process::start(&flags).await;
-    let (marks, public) = (data.path().to_owned(), gateway.public);
-    let joining = async {
-        let mut author = Client::connect(public, "large").await;
-        author.send(&[Message::Update(heavy())]).await;
-        // Each joiner is given another answer, since it is kept as long as nothing changes.
-        loop {
-            author.write("x").await;
-            let _ = Client::connect(public, "large").await;
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    // The thread that cuts may have come to its end before it is killed.
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let gateway = Process::start(&flags).await;
+        let (marks, public) = (data.path().to_owned(), gateway.public);
+        let joining = async {
+            let mut author = Client::connect(public, "large").await;
+            author.send(&[Message::Update(heavy())]).await;
+            // Each joiner is given another answer, since it is kept as long as nothing changes.
+            loop {
+                author.write("x").await;
+                let _ = Client::connect(public, "large").await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let is_cutting = move || marked(&marks, "large").contains(&(Doing::Streaming as u8));
+        killed_in(gateway, is_cutting.clone(), joining).await;
+        if is_cutting() {
+            break;
         }
-    };
-    let is_cutting = move || marked(&marks, "large").contains(&(Doing::Streaming as u8));
-    stopped_in(gateway, is_cutting, joining, async |_| {}).await;
+        assert!(Instant::now() < deadline, "in vain: it is killed while it cuts");
+    }
 
     let store = SqliteStore::open(&data.path().join("editorcluster.db")).await.unwrap();
     let _gateway = Process::start(&flags).await;
