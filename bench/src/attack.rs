@@ -15,6 +15,8 @@ use tokio::time::{interval, sleep};
 use crate::edit::{self, write_bytes, write_var};
 use crate::wire;
 
+mod costly;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Attack {
     /// 1,000 connections a second that send half a request and wait.
@@ -37,6 +39,25 @@ pub enum Attack {
     Presences,
     /// 10 sessions in one document that write as fast as they can, and read.
     Updates,
+    /// 20,000 types in each other. This and what follows is one update, sent by 10 sessions, each of which comes back when
+    /// it is closed or the update has come back.
+    Nested,
+    /// 50,000 clients, each of which waits for the next.
+    Chain,
+    /// 4,000 insertions at one place.
+    Conflict,
+    /// 4,000 structs in a type that is none.
+    Orphans,
+    /// 15 MiB of single characters.
+    Dense,
+    /// 15 MiB of clients with one character each.
+    Clients,
+    /// A text of 4 MiB of which every other character is deleted.
+    Scattered,
+    /// Structs that refer to what comes after them.
+    OwnFuture,
+    /// 60 sessions that join a document of 2.8 MB again and again, while somebody writes in it.
+    Joins,
 }
 
 /// Not the well-behaved clients' address: attackers have their own.
@@ -48,6 +69,11 @@ const SILENT: usize = 2000;
 const FLOODS: usize = 10;
 const REFUSED_EVERY: Duration = Duration::from_millis(5);
 const PAPER: &[u8] = include_bytes!("../data/automerge-paper.bin");
+/// Documents that costly updates go to; each may grow until it is refused.
+const COSTLY_DOCUMENTS: u64 = 4;
+/// Sessions that join at once, and the parts that make their document.
+const JOINS: usize = 60;
+const PARTS: u64 = 16;
 /// Before somebody who was thrown out comes back.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -130,8 +156,93 @@ pub async fn run(attack: Attack, address: SocketAddr, prefix: &str, documents: u
                 });
             }
         }
+        Attack::Nested => send_again_and_again(address, "nested", costly::nested),
+        Attack::Chain => send_again_and_again(address, "chain", costly::chain),
+        Attack::Conflict => send_again_and_again(address, "conflict", costly::conflict),
+        Attack::Orphans => send_again_and_again(address, "orphans", costly::orphans),
+        Attack::Dense => send_again_and_again(address, "dense", costly::dense),
+        Attack::Clients => send_again_and_again(address, "clients", costly::clients),
+        Attack::Scattered => send_again_and_again(address, "scattered", costly::scattered),
+        Attack::OwnFuture => send_again_and_again(address, "future", costly::own_future),
+        Attack::Joins => joins(address).await?,
     }
     std::future::pending().await
+}
+
+/// 10 sessions, each of which sends one update and goes when it is closed or the update has come back.
+fn send_again_and_again(address: SocketAddr, document: &'static str, make: fn(u64) -> Vec<u8>) {
+    for number in 0..FLOODS as u64 {
+        let mut turn = 0;
+        again_and_again(async move || {
+            turn += 1;
+            // Far enough from each other for the clients of any update.
+            let update = make(((number << 12) + turn) << 24);
+            send_once(address, &format!("{document}-{}", number % COSTLY_DOCUMENTS), &update).await
+        });
+    }
+}
+
+async fn send_once(address: SocketAddr, document: &str, update: &[u8]) -> Result<()> {
+    let mut message = vec![0, 2];
+    write_bytes(&mut message, update);
+    let (mut reader, mut writer) = session(address, document).await?.into_split();
+    let length = message.len();
+    let reading = async {
+        let (mut buffer, mut read) = (vec![0; 64 << 10], 0);
+        // The echo is as long as what was sent.
+        while read < length {
+            match reader.read(&mut buffer).await? {
+                0 => break,
+                count => read += count,
+            }
+        }
+        anyhow::Ok(())
+    };
+    let (written, read) = tokio::join!(
+        async {
+            let frame = sync(&message);
+            writer.write_all(&frame).await
+        },
+        reading
+    );
+    written?;
+    read
+}
+
+/// A document of 2.8 MB that is being edited, and 60 people who come, take all of it and go.
+async fn joins(address: SocketAddr) -> Result<()> {
+    let mut writer = session(address, "joined").await?;
+    for part in 0..PARTS {
+        let mut message = vec![0, 2];
+        write_bytes(&mut message, &costly::characters(part + 1, 20_000));
+        writer.write_all(&sync(&message)).await?;
+    }
+    let (mut reader, mut writer) = writer.into_split();
+    spawn_local(async move { swallow(&mut reader).await });
+    spawn_local(async move {
+        let mut due = interval(Duration::from_millis(100));
+        for turn in 0.. {
+            due.tick().await;
+            if writer.write_all(&updates(1 << 41, turn)).await.is_err() {
+                return;
+            }
+        }
+    });
+    for _ in 0..JOINS {
+        again_and_again(async move || {
+            let mut stream = session(address, "joined").await?;
+            stream.write_all(&sync(&[0, 0, 1, 0])).await?;
+            let (mut buffer, mut read) = (vec![0; 64 << 10], 0);
+            while read < 2 << 20 {
+                match stream.read(&mut buffer).await? {
+                    0 => break,
+                    count => read += count,
+                }
+            }
+            anyhow::Ok(())
+        });
+    }
+    Ok(())
 }
 
 /// What ends is done again.

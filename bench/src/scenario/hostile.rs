@@ -27,17 +27,26 @@ const TARGET: f64 = 2.0;
 const MIB: f64 = (1 << 20) as f64;
 
 /// The figures of one attack: the latency's multiple, the gateway's memory beside it, what the attacker used.
-const ATTACKS: &[(Attack, &str, &str, &str)] = &[
-    (Attack::Handshakes, "handshakes_p99_multiple", "handshakes_memory", "handshakes_attacker_core"),
-    (Attack::Drips, "drips_p99_multiple", "drips_memory", "drips_attacker_core"),
-    (Attack::HalfOpen, "half_open_p99_multiple", "half_open_memory", "half_open_attacker_core"),
-    (Attack::SlowReaders, "slow_readers_p99_multiple", "slow_readers_memory", "slow_readers_attacker_core"),
-    (Attack::Refused, "refused_p99_multiple", "refused_memory", "refused_attacker_core"),
-    (Attack::Fragments, "fragments_p99_multiple", "fragments_memory", "fragments_attacker_core"),
-    (Attack::Pings, "pings_p99_multiple", "pings_memory", "pings_attacker_core"),
-    (Attack::Questions, "questions_p99_multiple", "questions_memory", "questions_attacker_core"),
-    (Attack::Presences, "presences_p99_multiple", "presences_memory", "presences_attacker_core"),
-    (Attack::Updates, "updates_p99_multiple", "updates_memory", "updates_attacker_core"),
+const ATTACKS: &[(Attack, [&str; 3])] = &[
+    (Attack::Handshakes, ["handshakes_p99_multiple", "handshakes_memory", "handshakes_attacker_core"]),
+    (Attack::Drips, ["drips_p99_multiple", "drips_memory", "drips_attacker_core"]),
+    (Attack::HalfOpen, ["half_open_p99_multiple", "half_open_memory", "half_open_attacker_core"]),
+    (Attack::SlowReaders, ["slow_readers_p99_multiple", "slow_readers_memory", "slow_readers_attacker_core"]),
+    (Attack::Refused, ["refused_p99_multiple", "refused_memory", "refused_attacker_core"]),
+    (Attack::Fragments, ["fragments_p99_multiple", "fragments_memory", "fragments_attacker_core"]),
+    (Attack::Pings, ["pings_p99_multiple", "pings_memory", "pings_attacker_core"]),
+    (Attack::Questions, ["questions_p99_multiple", "questions_memory", "questions_attacker_core"]),
+    (Attack::Presences, ["presences_p99_multiple", "presences_memory", "presences_attacker_core"]),
+    (Attack::Updates, ["updates_p99_multiple", "updates_memory", "updates_attacker_core"]),
+    (Attack::Nested, ["nested_p99_multiple", "nested_memory", "nested_attacker_core"]),
+    (Attack::Chain, ["chain_p99_multiple", "chain_memory", "chain_attacker_core"]),
+    (Attack::Conflict, ["conflict_p99_multiple", "conflict_memory", "conflict_attacker_core"]),
+    (Attack::Orphans, ["orphans_p99_multiple", "orphans_memory", "orphans_attacker_core"]),
+    (Attack::Dense, ["dense_p99_multiple", "dense_memory", "dense_attacker_core"]),
+    (Attack::Clients, ["clients_p99_multiple", "clients_memory", "clients_attacker_core"]),
+    (Attack::Scattered, ["scattered_p99_multiple", "scattered_memory", "scattered_attacker_core"]),
+    (Attack::OwnFuture, ["own_future_p99_multiple", "own_future_memory", "own_future_attacker_core"]),
+    (Attack::Joins, ["joins_p99_multiple", "joins_memory", "joins_attacker_core"]),
 ];
 
 struct Attacker(Child);
@@ -82,7 +91,7 @@ pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> 
     }
     let figure = |metric, value, unit| Figure::new("H1", Kind::Gateway, metric, value, unit);
     let mut alone = Vec::new();
-    for &(attack, multiple, memory, used) in ATTACKS {
+    for &(attack, [multiple, memory, used]) in ATTACKS {
         let subject = Subject::start(Kind::Gateway, Joined::Alone)?;
         let crowd = Crowd::gather(shape(&subject, DOCUMENTS, CLIENTS)).await?;
         crowd.write(CLIENTS, RATE, WARM_UP, false).await?;
