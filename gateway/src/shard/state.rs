@@ -101,8 +101,8 @@ impl Shared {
         self.started.elapsed()
     }
 
-    /// Gives a tick to each room whose time has come.
-    fn call_back(self: &Rc<Self>) {
+    /// Gives a tick to each room whose time has come. Returns whether one wants the next one at once.
+    fn call_back(self: &Rc<Self>) -> bool {
         let (mut state, now) = (self.state.borrow_mut(), self.now());
         state.received = Instant::now();
         while let Some((at, document)) = state.wakes.take_due(now) {
@@ -110,6 +110,7 @@ impl Shared {
                 self.input(&mut state, &document, Input::Tick);
             }
         }
+        state.wakes.next().is_some_and(|at| at <= self.now())
     }
 
     pub(super) fn instant(&self, at: Now) -> Instant {
@@ -191,8 +192,9 @@ async fn tick(shared: Rc<Shared>) {
                 }
             }
         }
-        shared.call_back();
-        // A room that has much to do wants to be called back at once, and others are to have their turn.
-        tokio::task::yield_now().await;
+        if shared.call_back() {
+            // It has much to do, and others are to have their turn.
+            tokio::task::yield_now().await;
+        }
     }
 }

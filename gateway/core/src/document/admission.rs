@@ -4,6 +4,7 @@
 //! structs that refer to something later in the update wait until its client's turn has come; what still waits at the
 //! end refers to what nobody has told. Nothing recurses, and each struct is read at most twice.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
@@ -18,6 +19,9 @@ use super::siblings::competes;
 use super::structs::{DELETED, GC, Id, Parent, SKIP, Struct, TYPE, clock};
 use super::writer::continues;
 use crate::lib0::Reader;
+
+/// How many clients are looked up again without a hash.
+const RECENT: usize = 4;
 
 /// Where an update comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +151,7 @@ pub(super) fn plan<'a>(
         source,
         sections: Vec::new(),
         by_client: HashMap::new(),
+        recent: Cell::new([(u64::MAX, None); RECENT]),
         waiting: HashMap::new(),
         all_is_news: true,
     };
@@ -161,6 +166,8 @@ struct Planning<'a, 'd> {
     source: Source,
     sections: Vec<Section<'a>>,
     by_client: HashMap<u64, usize>,
+    /// The clients that were looked up last, and their sections: structs refer to the same few again and again.
+    recent: Cell<[(u64, Option<usize>); RECENT]>,
     /// Of each client, which sections wait for which of its clocks.
     waiting: HashMap<u64, BinaryHeap<Reverse<(u32, usize)>>>,
     all_is_news: bool,
@@ -177,6 +184,7 @@ impl<'a> Planning<'a, '_> {
                 Entry::Occupied(_) => return Err(Refused::ClientTwice(client)),
                 Entry::Vacant(place) => place.insert(number),
             };
+            self.recent.set([(client, Some(number)); RECENT]);
             let known = self.clients.get(&client).map_or(0, |found| found.next);
             // Yjs' `mergeUpdates` loses structs of an update whose clients are not in descending order.
             let is_sorted = self.sections.last().is_none_or(|last| last.client > client);
@@ -214,10 +222,23 @@ impl<'a> Planning<'a, '_> {
         Ok(())
     }
 
+    /// A client's section, if it has one.
+    fn section_of(&self, client: u64) -> Option<usize> {
+        let mut recent = self.recent.get();
+        if let Some((_, section)) = recent.iter().find(|(known, _)| *known == client) {
+            return *section;
+        }
+        let section = self.by_client.get(&client).copied();
+        recent.rotate_right(1);
+        recent[0] = (client, section);
+        self.recent.set(recent);
+        section
+    }
+
     /// The clock behind what is there of a client.
     fn next_of(&self, client: u64) -> u32 {
-        match self.by_client.get(&client) {
-            Some(&number) => self.sections[number].next,
+        match self.section_of(client) {
+            Some(number) => self.sections[number].next,
             None => self.clients.get(&client).map_or(0, |found| found.next),
         }
     }
@@ -379,7 +400,7 @@ impl<'a> Planning<'a, '_> {
 
     /// Looks something up where the struct of this id is known.
     fn indexed<T>(&self, id: Id, look: impl FnOnce(&Index) -> T) -> Option<T> {
-        if let Some(&number) = self.by_client.get(&id.client) {
+        if let Some(number) = self.section_of(id.client) {
             let section = &self.sections[number];
             if id.clock >= section.known {
                 return Some(look(&section.index));
