@@ -106,6 +106,11 @@ impl Room {
         self.replica.document.bytes()
     }
 
+    /// Whether it has asked to be dropped (`Effect::Done`) and nothing has come since.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
     /// Whether something that a session has said waits for its turn.
     pub fn has_waiting(&self) -> bool {
         !self.early.is_empty()

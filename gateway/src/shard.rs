@@ -6,8 +6,10 @@
 //!
 //! - `state`: what a shard holds, and the ways into it
 //! - `rooms`: the rooms' inputs and effects
+//! - `turns`: a room's inputs, one at a time, at once or aside
 //! - `risk`: which inputs are marked, so that a dead process says what it died of
 //! - `pending`: what of a document waits for something unknown, reported
+//! - `aside`: threads for what takes long for one document
 //! - `calls`: the effects that ask the log or the database
 //! - `cut`: long messages, in parts
 //! - `wakes`: the rooms' timers
@@ -29,6 +31,7 @@ use editorcluster_core::document::Document;
 use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 
+use self::aside::Aside;
 use self::state::Shared;
 pub use self::vitals::Patience;
 use crate::bus::redis::{RedisBus, RedisSource};
@@ -42,6 +45,7 @@ use crate::quarantine::verdict::Verdict;
 use crate::room::Limits;
 use crate::store::Store;
 
+mod aside;
 mod calls;
 mod closing;
 mod cut;
@@ -57,6 +61,7 @@ mod shed;
 mod state;
 mod stream;
 mod sweep;
+mod turns;
 mod vitals;
 mod wakes;
 
@@ -177,7 +182,10 @@ impl Shard {
 }
 
 /// The process's shards. Their threads end when this is dropped.
-pub struct Shards(Vec<Shard>);
+pub struct Shards {
+    shards: Vec<Shard>,
+    _aside: Aside,
+}
 
 impl Shards {
     /// Starts `count` threads; `setup`'s store runs on the current runtime.
@@ -185,23 +193,24 @@ impl Shards {
     /// # Errors
     /// When a thread cannot be started or the log's address is not valid.
     pub async fn start(count: usize, setup: Setup) -> Result<Self> {
+        let aside = Aside::new().context("cannot start a runtime")?;
         let mut shards = Vec::with_capacity(count);
         for index in 0..count {
             let (commands, inbox) = mpsc::unbounded_channel();
             let (started, bus) = oneshot::channel();
-            let (setup, main) = (setup.clone(), Handle::current());
+            let (setup, elsewhere) = (setup.clone(), Elsewhere { main: Handle::current(), aside: aside.handle() });
             thread::Builder::new()
                 .name(format!("shard-{index}"))
-                .spawn(move || run(setup, main, inbox, started))
+                .spawn(move || run(setup, elsewhere, inbox, started))
                 .context("cannot start a shard's thread")?;
             let bus = bus.await.context("a shard's thread ended at its start")??;
             shards.push(Shard { commands, bus });
         }
-        Ok(Self(shards))
+        Ok(Self { shards, _aside: aside })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Shard> {
-        self.0.iter()
+        self.shards.iter()
     }
 
     /// The shard that a document belongs to.
@@ -209,14 +218,22 @@ impl Shards {
         let mut hasher = DefaultHasher::new();
         document.hash(&mut hasher);
         // The remainder is smaller than the number of shards, so it fits.
-        &self.0[(hasher.finish() % self.0.len() as u64) as usize]
+        &self.shards[(hasher.finish() % self.shards.len() as u64) as usize]
     }
 }
 
 type Started = oneshot::Sender<Result<Arc<dyn Bus>>>;
 
+/// Where a shard has done what it does not do itself.
+struct Elsewhere {
+    /// The database's calls.
+    main: Handle,
+    /// What takes long for one document.
+    aside: Handle,
+}
+
 /// A shard's thread.
-fn run(setup: Setup, main: Handle, inbox: mpsc::UnboundedReceiver<Command>, started: Started) {
+fn run(setup: Setup, elsewhere: Elsewhere, inbox: mpsc::UnboundedReceiver<Command>, started: Started) {
     // Not all of it: signals and child processes would be looked after at every turn.
     let runtime = match Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
@@ -235,7 +252,7 @@ fn run(setup: Setup, main: Handle, inbox: mpsc::UnboundedReceiver<Command>, star
                 return;
             }
         };
-        let shared = Rc::new(Shared::new(setup, main, bus.clone()));
+        let shared = Rc::new(Shared::new(setup, elsewhere, bus.clone()));
         let _ = started.send(Ok(bus));
         state::run(shared, inbox, heard).await;
     });

@@ -9,6 +9,7 @@
 //! - `collect`: what was deleted loses its content
 //! - `encode`: the whole, differences, state vectors; `merge`, `split`: updates without a document
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -84,6 +85,8 @@ pub struct Document {
     pending: Vec<Bytes>,
     /// The whole document as one update, if it has not changed since that was made.
     encoded: Option<Bytes>,
+    /// The state vector, encoded, if no struct has come since that was made.
+    vector: OnceCell<Bytes>,
     /// All deletions as the second half of an update.
     deletions: Option<Bytes>,
 }
@@ -284,6 +287,7 @@ impl Document {
         let mut bare = BTreeMap::new();
         for section in plan.sections {
             let Some(news) = section.news else { continue };
+            self.vector.take();
             if source == Source::Stored {
                 self.siblings.note(news.competing);
             }

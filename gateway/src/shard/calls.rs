@@ -96,7 +96,7 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
                 let _mark = marks.enter(&id, Doing::Opening);
                 read(row, empty).map(Some)
             };
-            let result = match shared.main.spawn(load).await {
+            let result = match shared.elsewhere.main.spawn(load).await {
                 Ok(Err(StoreError::Quarantined)) => {
                     shared.quarantined(document, incarnation);
                     return None;
@@ -121,7 +121,7 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
         }
         Effect::Rev { call } => {
             let (backend, id) = (shared.setup.store.clone(), Arc::<str>::from(&**document));
-            let result = match shared.main.spawn(async move { backend.rev(&id).await }).await {
+            let result = match shared.elsewhere.main.spawn(async move { backend.rev(&id).await }).await {
                 Ok(result) => result.map_err(|error| store(&error)),
                 Err(error) => Err(store(&error)),
             };
@@ -130,7 +130,7 @@ async fn ask(shared: &Rc<Shared>, document: &Rc<str>, incarnation: u64, effect: 
         Effect::Write { call, expected, state, position } => {
             let (backend, id) = (shared.setup.store.clone(), Arc::<str>::from(&**document));
             let write = async move { backend.write(&id, expected, state, position).await };
-            let result = match shared.main.spawn(write).await {
+            let result = match shared.elsewhere.main.spawn(write).await {
                 Ok(Ok(Written::Rev(rev))) => Ok(Some(rev)),
                 Ok(Ok(Written::Conflict)) => Ok(None),
                 Ok(Err(error)) => Err(store(&error)),
@@ -175,7 +175,7 @@ pub(super) fn check_deleted(shared: &Rc<Shared>, state: &State, document: &Rc<st
     let (shared, document) = (shared.clone(), document.clone());
     spawn_local(async move {
         let (backend, id) = (shared.setup.store.clone(), Arc::<str>::from(&*document));
-        let row = shared.main.spawn(async move { backend.load(&id).await }).await;
+        let row = shared.elsewhere.main.spawn(async move { backend.load(&id).await }).await;
         // If it does not answer, the room finds out at its next checkpoint or look at the log.
         if matches!(row, Ok(Err(StoreError::Deleted))) {
             shared.deleted(&document, incarnation);

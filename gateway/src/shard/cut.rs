@@ -38,7 +38,7 @@ pub(super) async fn cut(
     let (update, marks, name) = (update.clone(), shared.setup.marks.clone(), document.to_owned());
     // The semaphore is never closed; without a permit there is only less order.
     let _permit = CUTTING.acquire().await.ok();
-    let parts = shared.main.spawn_blocking(move || {
+    let parts = shared.elsewhere.aside.spawn_blocking(move || {
         let _mark = marks.enter(&name, Doing::Message);
         split(&update, PART)
     });

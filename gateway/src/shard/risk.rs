@@ -10,6 +10,24 @@ const LONG: usize = 64 << 10;
 /// A document of that size is encoded under a mark.
 const LARGE: usize = 1 << 20;
 
+/// A longer message may hold the shard for as long as some hundred edits.
+const HEAVY: usize = 16 << 10;
+
+/// Whether it may take so long that the shard's other documents should not wait for it.
+pub(super) fn is_heavy(input: &Input, room: &Room) -> bool {
+    let bytes = match input {
+        Input::Parts { .. } => return true,
+        Input::Tick => return room.has_waiting() || room.memory() > LARGE,
+        Input::Message { message: Message::SyncStep2(body) | Message::Update(body), .. } => body.len(),
+        Input::Entry(entry) => entry.update.len(),
+        Input::Read { result: Ok(reply), .. } => reply.entries.iter().map(|entry| entry.update.len()).sum(),
+        // It was read before; what is left to do is little beside that.
+        Input::Loaded { result: Ok(Some(row)), .. } => row.state.len() / 16,
+        _ => 0,
+    };
+    bytes > HEAVY || room.memory() > LARGE
+}
+
 pub(super) fn risk(input: &Input, room: &Room) -> Option<Doing> {
     let long = |bytes: usize| (bytes > LONG).then_some(Doing::Message);
     match input {

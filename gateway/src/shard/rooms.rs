@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -11,9 +10,9 @@ use super::calls;
 use super::inbound::Refusal;
 use super::outbox::Kind;
 use super::pending::Pending;
-use super::risk::risk;
 use super::state::{Shared, State};
 use super::stream::Streams;
+use super::turns::Turn;
 use crate::bus::Event;
 use crate::protocol::websocket::{self, Opcode};
 use crate::protocol::yjs::Message;
@@ -21,22 +20,19 @@ use crate::room::{Effect, Input, Now, Room, SessionId};
 
 /// A room and what its shard knows of it.
 pub(super) struct Slot {
-    room: Room,
+    pub(super) turn: Turn,
     /// Tells the answers to this room's calls from those to an earlier room of the same document.
     pub(super) incarnation: u64,
     sessions: HashSet<SessionId>,
+    /// The room wants its sessions not to be read, and whether they are not.
+    wants_pause: bool,
     paused: bool,
     wake: Option<Now>,
     pub(super) streams: Streams,
-    pending: Pending,
+    pub(super) pending: Pending,
 }
 
 impl Slot {
-    /// About the memory that the room's document takes.
-    pub(super) fn memory(&self) -> usize {
-        self.room.memory()
-    }
-
     pub(super) fn sessions(&self) -> Vec<SessionId> {
         self.sessions.iter().copied().collect()
     }
@@ -79,10 +75,12 @@ impl Shared {
     }
 
     fn open(&self, state: &mut State, document: &Rc<str>) {
+        let room = Room::new(self.setup.limits.clone(), rand::random()).with(self.setup.empty_document(document));
         let slot = Slot {
-            room: Room::new(self.setup.limits.clone(), rand::random()).with(self.setup.empty_document(document)),
+            turn: Turn::new(room),
             incarnation: state.next_id(),
             sessions: HashSet::new(),
+            wants_pause: false,
             paused: false,
             wake: None,
             streams: Streams::default(),
@@ -129,30 +127,7 @@ impl Shared {
         }
     }
 
-    /// Gives a room an input and carries out what it wants. Nothing happens if the room is not open.
-    pub(super) fn input(self: &Rc<Self>, state: &mut State, document: &Rc<str>, input: Input) {
-        let Some(slot) = state.rooms.get_mut(document) else { return };
-        let mut effects = std::mem::take(&mut state.effects);
-        let now = self.now();
-        let is_read = matches!(input, Input::Loaded { .. });
-        // A mistake of ours, or of the CRDT's library with a hostile update, must not take the other documents along.
-        let mark = risk(&input, &slot.room).and_then(|doing| self.setup.marks.enter(document, doing));
-        let handled = catch_unwind(AssertUnwindSafe(|| slot.room.handle(now, input, &mut effects)));
-        drop(mark);
-        if handled.is_err() {
-            effects.clear();
-            state.effects = effects;
-            return self.fail(state, document);
-        }
-        let is_stored = is_read || effects.iter().any(|effect| matches!(effect, Effect::Write { .. }));
-        slot.pending.note(document, slot.room.pending_bytes(), is_stored, &self.setup.metrics);
-        for effect in effects.drain(..) {
-            self.carry_out(state, document, effect);
-        }
-        state.effects = effects;
-    }
-
-    fn carry_out(self: &Rc<Self>, state: &mut State, document: &Rc<str>, effect: Effect) {
+    pub(super) fn carry_out(self: &Rc<Self>, state: &mut State, document: &Rc<str>, effect: Effect) {
         match effect {
             Effect::Stream { session, stream, answer, as_of } => {
                 self.stream(state, document, stream, (session, as_of), answer);
@@ -176,7 +151,12 @@ impl Shared {
                 }
                 self.dismiss(state, session, reason.into());
             }
-            Effect::Pause(paused) => self.pause(state, document, paused),
+            Effect::Pause(paused) => {
+                if let Some(slot) = state.rooms.get_mut(document) {
+                    slot.wants_pause = paused;
+                }
+                self.pause(state, document);
+            }
             Effect::WakeAt(at) => {
                 if let Some(slot) = state.rooms.get_mut(document)
                     && slot.wake.replace(at) != Some(at)
@@ -241,9 +221,13 @@ impl Shared {
         self.setup.metrics.updates_sent.inc_by(sent);
     }
 
-    fn pause(&self, state: &mut State, document: &Rc<str>, paused: bool) {
+    /// Reads the room's sessions or not, as the room and what waits for it want it.
+    pub(super) fn pause(&self, state: &mut State, document: &Rc<str>) {
         let Some(slot) = state.rooms.get_mut(document) else { return };
-        slot.paused = paused;
+        let paused = slot.wants_pause || slot.turn.is_crowded();
+        if std::mem::replace(&mut slot.paused, paused) == paused {
+            return;
+        }
         for id in &slot.sessions {
             if let Some(session) = state.sessions.get_mut(id) {
                 session.paused = paused;
@@ -253,7 +237,7 @@ impl Shared {
     }
 
     /// The room cannot go on. Its sessions come back to a new one, which joins the log again.
-    fn fail(self: &Rc<Self>, state: &mut State, document: &Rc<str>) {
+    pub(super) fn fail(self: &Rc<Self>, state: &mut State, document: &Rc<str>) {
         tracing::error!(document = &**document, "a room failed; its sessions are closed and can come back");
         self.end_room(state, document, Refusal::room_failed);
     }

@@ -11,14 +11,13 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use prometheus::local::LocalHistogram;
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
 
 use super::rooms::Slot;
 use super::session::{self, Session};
 use super::wakes::Wakes;
-use super::{Command, Setup, closing, edits, sweep};
+use super::{Command, Elsewhere, Setup, closing, edits, sweep};
 use crate::bus::{Bus, Event};
 use crate::room::{Effect, Input, Now, SessionId};
 
@@ -36,8 +35,7 @@ pub(super) struct Shared {
     pub(super) gone: Notify,
     pub(super) setup: Setup,
     pub(super) bus: Arc<dyn Bus>,
-    /// Where the database's calls run.
-    pub(super) main: Handle,
+    pub(super) elsewhere: Elsewhere,
     started: Instant,
 }
 
@@ -70,7 +68,7 @@ pub(super) struct Waiting {
 }
 
 impl Shared {
-    pub(super) fn new(setup: Setup, main: Handle, bus: Arc<dyn Bus>) -> Self {
+    pub(super) fn new(setup: Setup, elsewhere: Elsewhere, bus: Arc<dyn Bus>) -> Self {
         let state = State {
             rooms: HashMap::new(),
             sessions: HashMap::new(),
@@ -92,7 +90,7 @@ impl Shared {
             gone: Notify::new(),
             setup,
             bus,
-            main,
+            elsewhere,
             started: Instant::now(),
         }
     }

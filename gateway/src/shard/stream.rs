@@ -89,7 +89,7 @@ async fn cut(shared: Rc<Shared>, document: Rc<str>, incarnation: u64, stream: u6
     // The semaphore is never closed; without a permit there is only less order.
     let permit = CUTTING.acquire().await.ok();
     let (marks, name) = (shared.setup.marks.clone(), document.to_string());
-    let cut = shared.main.spawn_blocking(move || {
+    let cut = shared.elsewhere.aside.spawn_blocking(move || {
         let _mark = marks.enter(&name, Doing::Streaming);
         frames(&answer)
     });

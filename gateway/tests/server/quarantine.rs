@@ -261,7 +261,7 @@ async fn killed_in(
     gateway.kill().await;
 }
 
-/// Stops the process's only shard for good once `is_there`, while `work` goes on, and then kills the process after `then`.
+/// Stops the thread that works on what takes long for good once `is_there`, while `work` goes on, and then kills the process after `then`.
 async fn stopped_in(
     gateway: Process,
     is_there: impl Fn() -> bool + Send + 'static,
@@ -273,8 +273,8 @@ async fn stopped_in(
     let (release, is_released) = std::sync::mpsc::channel::<()>();
     // A thread's tracer is a thread, and what it has stopped goes on when it ends.
     let tracer = std::thread::spawn(move || {
-        let shard = Stopped::thread(id, "shard-0");
-        shard.stop_as_soon_as(is_there);
+        let thread = Stopped::thread(id, "aside");
+        thread.stop_as_soon_as(is_there);
         let _ = stopped.send(());
         let _ = is_released.recv();
     });

@@ -10,15 +10,18 @@ use nix::unistd::Pid;
 pub(crate) struct Stopped(Pid);
 
 impl Stopped {
-    /// The thread of this name.
+    /// The thread of this name, as soon as there is one.
     pub(crate) fn thread(process: i32, name: &str) -> Self {
-        let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
         let is_named = |id: &i32| {
             let comm = fs::read_to_string(format!("/proc/{process}/task/{id}/comm"));
             comm.is_ok_and(|comm| comm.trim_end() == name)
         };
-        let ids = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok());
-        let thread = Pid::from_raw({ ids }.find(is_named).expect("it has such a thread"));
+        let find = || {
+            let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
+            let ids = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok());
+            { ids }.find(is_named)
+        };
+        let thread = std::iter::repeat_with(find).flatten().next().map(Pid::from_raw).expect("it is found");
         ptrace::seize(thread, ptrace::Options::empty()).expect("a child's thread can be traced");
         Self(thread)
     }

@@ -41,6 +41,10 @@ pub fn check_state_vector(vector: &[u8]) -> Result<(), Refused> {
 impl Document {
     /// Of each client the clock behind its last struct, encoded.
     pub fn state_vector(&self) -> Bytes {
+        self.vector.get_or_init(|| self.encode_vector()).clone()
+    }
+
+    fn encode_vector(&self) -> Bytes {
         let clients = self.clients.iter().filter(|(_, client)| client.next > 0);
         let mut out = Vec::new();
         write_var_uint(&mut out, clients.clone().count() as u64);
