@@ -6,6 +6,9 @@ use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
+/// How often something is looked at that is to stay.
+const STILL_THERE: usize = 1000;
+
 /// A thread that is traced by the calling thread, and goes on untouched once that ends.
 pub(crate) struct Stopped(Pid);
 
@@ -34,7 +37,8 @@ impl Stopped {
             }
             ptrace::interrupt(self.0).expect("it can be stopped");
             waitpid(self.0, Some(WaitPidFlag::__WALL)).expect("it stops");
-            if is_there() {
+            // Another thread may be there, which goes on.
+            if (0..STILL_THERE).all(|_| is_there()) {
                 return;
             }
             ptrace::cont(self.0, None).expect("it goes on");
