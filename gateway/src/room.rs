@@ -387,7 +387,8 @@ impl Room {
 
     /// Tells what `author` wrote, or somebody elsewhere.
     fn tell(&self, author: Option<SessionId>, update: Bytes, effects: &mut Vec<Effect>) {
-        let awaiting = self.held.awaiting(&update);
+        let mut awaiting = self.held.awaiting(&update);
+        awaiting.extend(self.early.awaiting(&update));
         let Audience { as_update, as_step2 } = self.members.audience(author, &update, &awaiting);
         if !as_update.is_empty() || !as_step2.is_empty() {
             effects.push(Effect::Tell { as_update, as_step2, update });

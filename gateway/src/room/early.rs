@@ -69,6 +69,17 @@ impl Early {
         Some(first)
     }
 
+    /// Who waits for these bytes as an acknowledgement.
+    pub(super) fn awaiting(&self, update: &Bytes) -> Vec<SessionId> {
+        let is_it =
+            |message: &Message| matches!(message, Message::Update(own) | Message::SyncStep2(own) if own == update);
+        let awaits = |said: &Said| match said {
+            Said::Message(message) => is_it(message),
+            Said::Part { ends, .. } => ends.as_ref().is_some_and(is_it),
+        };
+        self.queue.iter().filter(|(_, said)| awaits(said)).map(|(session, _)| *session).collect()
+    }
+
     /// Drops what a session has said that may not say it.
     pub(super) fn leave(&mut self, session: SessionId) {
         self.queue.retain(|(from, _)| *from != session);

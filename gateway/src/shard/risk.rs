@@ -19,6 +19,7 @@ pub(super) fn is_heavy(input: &Input, room: &Room) -> bool {
         Input::Parts { .. } => return true,
         Input::Tick => return room.has_waiting() || room.memory() > LARGE,
         Input::Message { message: Message::SyncStep2(body) | Message::Update(body), .. } => body.len(),
+        Input::Message { message: Message::SyncStep1(vector), .. } => vector.len(),
         Input::Entry(entry) => entry.update.len(),
         Input::Read { result: Ok(reply), .. } => reply.entries.iter().map(|entry| entry.update.len()).sum(),
         // It was read before; what is left to do is little beside that.

@@ -41,8 +41,8 @@ pub(super) struct Session {
     pub(super) wake: Rc<Notify>,
     vitals: Vitals,
     pub(super) budget: Budget,
-    /// A long message of it is being cut into parts: it is heard again when that is done.
-    cutting: bool,
+    /// A long message of it is being cut into parts, or an answer to it: it is heard again when that is done.
+    pub(super) cutting: bool,
     /// It has asked too much: it is heard again then.
     rests_until: Option<Instant>,
     presences: Presences,

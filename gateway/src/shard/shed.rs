@@ -45,6 +45,9 @@ impl Shared {
 /// Each session with what is queued to it, and each room with what it keeps.
 fn holders(state: &State) -> Vec<Holder> {
     let sessions = state.sessions.iter().map(|(id, session)| Holder { bytes: session.held(), sessions: vec![*id] });
-    let rooms = state.rooms.values().map(|slot| Holder { bytes: slot.turn.memory(), sessions: slot.sessions() });
+    let rooms = state
+        .rooms
+        .values()
+        .map(|slot| Holder { bytes: slot.turn.memory() + slot.streams.memory(), sessions: slot.sessions() });
     sessions.chain(rooms).filter(|holder| !holder.sessions.is_empty()).collect()
 }

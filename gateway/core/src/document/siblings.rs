@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
+use super::refused::Refused;
 use super::structs::{Id, Struct};
 
 /// Insertions that may compete for one place.
@@ -16,8 +17,34 @@ pub const MAX_SIBLINGS: u32 = 4096;
 /// Places that share a counter, on average and at most.
 const SHARE: usize = 64;
 
+/// So many competing insertions get a counter of their own once that which they share is full. What is left in that is
+/// hardly ever full again: the places would have to be several that share it by chance.
+const OWN_COUNTER: u32 = MAX_SIBLINGS / 4;
+
 /// A place, hashed with a key that nobody outside of the process knows.
 type Place = u64;
+
+/// The insertions of one update by the places for which they compete.
+#[derive(Debug, Default)]
+pub(super) struct Crowds {
+    random: RandomState,
+    counts: HashMap<Place, u32>,
+}
+
+impl Crowds {
+    /// # Errors
+    /// It is one too many for its place, whatever is there already.
+    pub(super) fn add(&mut self, found: &Struct<'_>) -> Result<(), Refused> {
+        let count = self.counts.entry(place(&self.random, found)).or_default();
+        *count += 1;
+        if *count > MAX_SIBLINGS { Err(Refused::Crowded) } else { Ok(()) }
+    }
+}
+
+fn place(random: &RandomState, found: &Struct<'_>) -> Place {
+    let id = |id: Option<Id>| id.map(|id| (id.client, id.clock));
+    random.hash_one((id(found.origin), id(found.right), found.place))
+}
 
 /// Counts insertions by place. A document with fewer than [`MAX_SIBLINGS`] places needs no counters, and one with more a
 /// few bytes for each hundred.
@@ -41,8 +68,7 @@ pub(super) fn competes(found: &Struct<'_>, id: Id) -> bool {
 
 impl Siblings {
     pub(super) fn place(&self, found: &Struct<'_>) -> Place {
-        let id = |id: Option<Id>| id.map(|id| (id.client, id.clock));
-        self.random.hash_one((id(found.origin), id(found.right), found.place))
+        place(&self.random, found)
     }
 
     /// Whether so many more may make one place crowded. As long as not, [`Self::note`] is enough.
@@ -80,7 +106,7 @@ impl Siblings {
         let mut counts: HashMap<Place, u32> = HashMap::new();
         all.filter(|place| suspects.contains(place)).for_each(|place| *counts.entry(place).or_default() += 1);
         for (place, count) in counts {
-            if count > MAX_SIBLINGS / 2 {
+            if count > OWN_COUNTER {
                 self.add(place, -i64::from(count));
                 self.crowded.insert(place, count);
             }

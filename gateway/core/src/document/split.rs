@@ -10,6 +10,7 @@ use bytes::Bytes;
 use self::deletions::Deletions;
 use super::encode::write_section;
 use super::refused::Refused;
+use super::siblings::{Crowds, competes};
 use super::structs::{Id, Struct, clock};
 use crate::lib0::{Reader, write_var_uint};
 
@@ -37,7 +38,7 @@ pub fn split(update: &Bytes, most: usize) -> Result<Vec<Pieces>, Refused> {
 
 /// Reads structs that follow each other. What makes an update one to refuse whatever document it meets is found here, so
 /// that nothing of it is taken in.
-fn check(reader: &mut Reader<'_>, count: u64, first: Id) -> Result<(), Refused> {
+fn check(reader: &mut Reader<'_>, count: u64, first: Id, crowds: &mut Crowds) -> Result<(), Refused> {
     let Id { client, mut clock } = first;
     for _ in 0..count {
         let found = Struct::read(reader)?;
@@ -46,6 +47,9 @@ fn check(reader: &mut Reader<'_>, count: u64, first: Id) -> Result<(), Refused> 
         }
         if found.references().any(|id| id.client == client && id.clock >= clock) {
             return Err(Refused::OwnFuture(Id { client, clock }));
+        }
+        if competes(&found, Id { client, clock }) {
+            crowds.add(&found)?;
         }
         clock = clock.checked_add(found.length).ok_or(Refused::ClockTooLarge)?;
     }
@@ -88,7 +92,7 @@ struct Splitting<'a> {
 impl<'a> Splitting<'a> {
     fn read(update: &'a Bytes, most: usize) -> Result<Self, Refused> {
         let mut reader = Reader::new(update);
-        let (mut sections, mut by_client) = (Vec::new(), HashMap::new());
+        let (mut sections, mut by_client, mut crowds) = (Vec::new(), HashMap::new(), Crowds::default());
         for number in 0..reader.var_uint()? {
             if sections.len() == MAX_CLIENTS {
                 return Err(Refused::TooManyClients);
@@ -97,7 +101,7 @@ impl<'a> Splitting<'a> {
             let client = reader.var_uint()?;
             let clock = clock(&mut reader)?;
             let at = update.len() - reader.remaining();
-            check(&mut reader, left, Id { client, clock })?;
+            check(&mut reader, left, Id { client, clock }, &mut crowds)?;
             match by_client.entry(client) {
                 Entry::Occupied(_) => return Err(Refused::ClientTwice(client)),
                 Entry::Vacant(place) => place.insert(number as u32),

@@ -74,7 +74,7 @@ impl Shared {
     }
 
     /// Handles what has waited while the session had to rest.
-    pub(super) fn go_on(self: &Rc<Self>, state: &mut State, id: SessionId) {
+    pub(in crate::shard) fn go_on(self: &Rc<Self>, state: &mut State, id: SessionId) {
         let Some(session) = state.sessions.get_mut(&id) else { return };
         session.rests_until = None;
         state.received = Instant::now();

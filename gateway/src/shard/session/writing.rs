@@ -122,15 +122,12 @@ impl Shared {
                 self.end(state, id);
             }
         } else if session.outbox.take_caught_up() {
-            // All that it may have missed; a client takes what it has already without harm.
+            // All that it may have missed, also while it was sent a stream; a client takes what it has already without harm.
             let document = session.document.clone();
             for message in [Message::SyncStep1(Bytes::from_static(&[0])), Message::QueryAwareness] {
                 self.input(state, &document, Input::Message { session: id, message });
             }
-        }
-        if let Some(as_of) = streamed
-            && let Some(session) = state.sessions.get(&id)
-        {
+        } else if let Some(as_of) = streamed {
             let document = session.document.clone();
             self.input(state, &document, Input::Streamed { session: id, as_of });
         }

@@ -307,3 +307,10 @@ fn an_entry_of_a_map_says_that_it_is_one_and_nothing_else_does() {
         assert_eq!(admitted.is_ok(), fits, "{clock} {key:?}: {admitted:?}");
     }
 }
+
+#[test]
+fn a_crowd_is_found_before_an_update_is_split() {
+    let crowd = |count: u32| made(7, 0, &vec![value(At { key: Some("k"), ..root("m") }); count as usize]).bytes();
+    assert!(split(&crowd(MAX_SIBLINGS), 1000).is_ok());
+    assert_eq!(split(&crowd(MAX_SIBLINGS + 1), 1000), Err(Refused::Crowded));
+}
