@@ -81,7 +81,10 @@ test('the deletion of 20,000 types within each other harms nobody else', async (
 test('no depth of types ends a gateway, nor its sweep after kill -9', async (t) => {
   const gateway = await gatewayOf(t, '--checkpoint-after', '60s')
   const { raw } = await author(gateway, 'nest')
+  // With somebody in it, the document is not written before the gateway is killed.
+  const stays = await reader(gateway, 'nest')
   await raw.put(nest(20_000))
+  assert.equal(stays.closed, null)
   await gateway.kill()
   await gateway.run('--sweep-every', '200ms', '--checkpoint-after', '100ms')
   await eventually('the sweep finds the document', async () => (await gateway.metric('swept_total')) > 0)
