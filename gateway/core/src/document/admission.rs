@@ -16,7 +16,7 @@ use super::piece::Piece;
 use super::ranges::Ranges;
 use super::refused::{MAX_NESTING, Refused};
 use super::siblings::competes;
-use super::structs::{DELETED, GC, HAS_PARENT_SUB, Id, Parent, SKIP, Struct, TYPE, clock};
+use super::structs::{DELETED, GC, Id, Parent, SKIP, Struct, TYPE, clock};
 use super::writer::continues;
 use crate::lib0::Reader;
 
@@ -316,13 +316,6 @@ impl<'a> Planning<'a, '_> {
         } else {
             self.parent_of(found)
         };
-        // Yjs takes it from the neighbour. What was told otherwise would be cut and joined as what it is not.
-        let is_odd = clocks.start == section.clock
-            && parent != Handle::GONE
-            && parent.are_entries() != (found.info & HAS_PARENT_SUB != 0);
-        if is_odd && self.source == Source::Client {
-            return Err(Refused::NotItsNeighbours(Id { client: section.client, clock: section.clock }));
-        }
         let is_type = found.kind() == TYPE && parent != Handle::GONE;
         if is_type && self.source == Source::Client && self.types.depth(parent) >= MAX_NESTING {
             return Err(Refused::Nesting);
@@ -386,7 +379,7 @@ impl<'a> Planning<'a, '_> {
         }
     }
 
-    /// The type in which a struct is, as its list or its entries, as Yjs finds it (`Item.getMissing`).
+    /// The type in which a struct is, as Yjs finds it (`Item.getMissing`).
     fn parent_of(&self, found: &Struct<'_>) -> Handle {
         if found.info == GC {
             return Handle::GONE;
@@ -395,10 +388,9 @@ impl<'a> Planning<'a, '_> {
             (Some(Handle::GONE), ..) | (_, Some(Handle::GONE), _) => Handle::GONE,
             (Some(parent), ..) | (None, Some(parent), _) => parent,
             (None, None, Some(Parent::Item(id))) => {
-                let parent = self.indexed(id, |index| index.type_at(id.clock)).flatten().unwrap_or(Handle::GONE);
-                parent.entries(found.info & HAS_PARENT_SUB != 0)
+                self.indexed(id, |index| index.type_at(id.clock)).flatten().unwrap_or(Handle::GONE)
             }
-            (None, None, _) => Handle::ROOT.entries(found.info & HAS_PARENT_SUB != 0),
+            (None, None, _) => Handle::ROOT,
         }
     }
 

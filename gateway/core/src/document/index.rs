@@ -1,6 +1,6 @@
 //! In which type each struct of a client is, and which of its items are types.
 
-/// Names a type within its document, or the entries of it as a map.
+/// Names a type within its document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Handle(u32);
 
@@ -9,21 +9,6 @@ impl Handle {
     pub(super) const GONE: Self = Self(0);
     /// Any of the top-level types, which are never deleted.
     pub(super) const ROOT: Self = Self(1);
-    const ENTRIES: u32 = 1 << 31;
-
-    /// The entries of the type as a map, if it is that; otherwise its list.
-    pub(super) fn entries(self, are_meant: bool) -> Self {
-        if are_meant && self != Self::GONE { Self(self.0 | Self::ENTRIES) } else { self.of_type() }
-    }
-
-    pub(super) fn are_entries(self) -> bool {
-        self.0 & Self::ENTRIES != 0
-    }
-
-    /// The type itself.
-    pub(super) fn of_type(self) -> Self {
-        Self(self.0 & !Self::ENTRIES)
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +40,7 @@ impl Types {
     }
 
     fn get(&self, handle: Handle) -> Option<&Type> {
-        self.0.get(handle.of_type().0.checked_sub(Self::FIRST)? as usize)
+        self.0.get(handle.0.checked_sub(Self::FIRST)? as usize)
     }
 
     /// A new type inside of another one.
@@ -88,14 +73,14 @@ impl Types {
 /// What is known of one client's structs beside their bytes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
-    /// From each of these clocks on, up to the next one, the structs are in the list of this type, or its entries.
+    /// From each of these clocks on, up to the next one, the structs are in this type.
     parents: Vec<(u32, Handle)>,
     /// The items that are types, by clock.
     types: Vec<(u32, Handle)>,
 }
 
 impl Index {
-    /// The struct at `clock`, behind all that were noted, is in the list or the entries of `parent`.
+    /// The struct at `clock`, behind all that were noted, is in `parent`.
     pub(super) fn note(&mut self, clock: u32, parent: Handle) {
         if self.parents.last().is_none_or(|(_, last)| *last != parent) {
             self.parents.push((clock, parent));
@@ -114,7 +99,7 @@ impl Index {
         self.types.extend(more.types);
     }
 
-    /// The type in which the struct at `clock` is, as its list or its entries.
+    /// The type in which the struct at `clock` is.
     pub(super) fn parent_at(&self, clock: u32) -> Handle {
         match self.parents.partition_point(|(from, _)| *from <= clock) {
             0 => Handle::GONE,
@@ -137,7 +122,7 @@ impl Index {
     /// Each run of structs that are in one type, as clocks; the last one ends at `next`.
     pub(super) fn runs(&self, next: u32) -> impl Iterator<Item = (std::ops::Range<u32>, Handle)> {
         let ends = self.parents.iter().skip(1).map(|(from, _)| *from).chain([next]);
-        self.parents.iter().zip(ends).map(|((from, parent), end)| (*from..end, parent.of_type()))
+        self.parents.iter().zip(ends).map(|((from, parent), end)| (*from..end, *parent))
     }
 
     /// What it takes in memory.

@@ -39,8 +39,6 @@ pub enum Refused {
     TrailingBytes(usize),
     #[error("the struct at clock {} of client {} refers to itself or to what follows it", .0.clock, .0.client)]
     OwnFuture(Id),
-    #[error("the item at clock {} of client {} is an entry of a map behind one that is none, or the other way round", .0.clock, .0.client)]
-    NotItsNeighbours(Id),
     #[error("shared types are nested deeper than {MAX_NESTING}")]
     Nesting,
     #[error("more than {MAX_SIBLINGS} insertions compete for one place")]
