@@ -3,7 +3,7 @@
 // It must be imported before any library, since some take these functions when they are loaded.
 
 import { webcrypto } from 'node:crypto'
-import { Random } from '../differential/random.mjs'
+import { Random } from '../lib/random.mjs'
 
 let random = new Random(0)
 let now = Date.UTC(2026, 0, 1)

@@ -6,7 +6,7 @@
 
 // First: see there.
 import './fixed.mjs'
-import { Random } from '../differential/random.mjs'
+import { Random } from '../lib/random.mjs'
 import { saveRecording } from '../lib/recording.mjs'
 import { attempt, failures } from './attempt.mjs'
 import { restart } from './fixed.mjs'

@@ -4,7 +4,7 @@ import * as Y from 'yjs'
 import { application, deletions, structure, vector } from '../differential/compare.mjs'
 import { keeping, quiet, waits } from '../differential/documents.mjs'
 import { inOtherPieces } from '../differential/pieces.mjs'
-import { Random } from '../differential/random.mjs'
+import { Random } from '../lib/random.mjs'
 import { loadRecording, recordings } from '../lib/recording.mjs'
 
 const bytes = ({ updates }) => updates.map(({ update }) => update)
