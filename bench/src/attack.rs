@@ -73,7 +73,9 @@ const PAPER: &[u8] = include_bytes!("../data/automerge-paper.bin");
 const COSTLY_DOCUMENTS: u64 = 4;
 /// Sessions that join at once, and the parts that make their document.
 const JOINS: usize = 60;
-const PARTS: u64 = 16;
+const PARTS: u64 = 23;
+/// What a session reads of it: all but the last message.
+const JOINED: usize = 2_600_000;
 /// Before somebody who was thrown out comes back.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -189,7 +191,7 @@ async fn send_once(address: SocketAddr, document: &str, update: &[u8]) -> Result
     let length = message.len();
     let reading = async {
         let (mut buffer, mut read) = (vec![0; 64 << 10], 0);
-        // The echo is as long as what was sent.
+        // The acknowledgement has the same length as the update.
         while read < length {
             match reader.read(&mut buffer).await? {
                 0 => break,
@@ -233,7 +235,7 @@ async fn joins(address: SocketAddr) -> Result<()> {
             let mut stream = session(address, "joined").await?;
             stream.write_all(&sync(&[0, 0, 1, 0])).await?;
             let (mut buffer, mut read) = (vec![0; 64 << 10], 0);
-            while read < 2 << 20 {
+            while read < JOINED {
                 match stream.read(&mut buffer).await? {
                     0 => break,
                     count => read += count,

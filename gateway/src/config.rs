@@ -91,7 +91,7 @@ pub struct Config {
 
 /// Updates of one room that may wait for the log before its sessions are no longer read.
 const BACKLOG_BYTES: usize = 8 << 20;
-/// Of the densest updates, some 10 ms of the shard's thread.
+/// Parts of long messages that a room takes in before what came meanwhile has its turn.
 const TURN_BYTES: usize = 128 << 10;
 /// Longer answers are sent in several messages.
 const STREAM_BYTES: usize = 512 << 10;

@@ -9,6 +9,7 @@
 //! - `replica`: the log protocol: join, write, live, acknowledge, checkpoint, leave
 //! - `rule`: the protocol's rules by name, for tests that take one out
 //! - `early`: messages that wait for the document, or for their turn
+//! - `edits`: what a session's update brings: the verdict, and who is told
 //! - `held`: updates that refer to what the room does not have
 //! - `stream`: long answers, which several may be given
 //! - `members`: who is there, and how each is told what others wrote
@@ -22,15 +23,16 @@ use self::awareness::{Awareness, Owner, REMOTE_TIMEOUT};
 use self::early::{Early, Said};
 use self::held::Held;
 pub use self::io::{CloseReason, Durability, Effect, Failed, Input, Limits, Now, SessionId};
-use self::members::{Audience, Members};
+use self::members::Members;
 use self::replica::Replica;
 pub use self::rule::Rule;
 use self::stream::Stream;
 use crate::protocol::yjs::{Message, decode_awareness, encode_awareness};
-use editorcluster_core::document::{Admitted, Document, Refused};
+use editorcluster_core::document::{Document, Refused};
 
 pub mod awareness;
 mod early;
+mod edits;
 mod held;
 mod io;
 pub mod log;
@@ -121,7 +123,7 @@ impl Room {
         self.replica.document.memory()
     }
 
-    /// Bytes of that which wait for something that nobody has told.
+    /// Bytes of the document's edits that wait for others that nobody has told.
     pub fn pending_bytes(&self) -> usize {
         self.replica.document.pending_bytes()
     }
@@ -319,80 +321,6 @@ impl Room {
     fn give(&mut self, session: SessionId, update: Bytes, effects: &mut Vec<Effect>) {
         self.members.was_given(session);
         effects.push(Effect::Send { to: vec![session], message: Message::SyncStep2(update) });
-    }
-
-    /// Nothing is acknowledged, relayed or logged before the document has admitted it. `whole`: the message that ends with
-    /// this update.
-    fn update(&mut self, now: Now, session: SessionId, update: Bytes, whole: Option<Bytes>, effects: &mut Vec<Effect>) {
-        let admitted = self.replica.admit(&update);
-        let admitted = match admitted {
-            Ok(admitted) => admitted,
-            Err(refused) => return self.refuse(now, session, refused, effects),
-        };
-        self.share(session, &admitted, effects);
-        let Admitted { news, waits, .. } = admitted;
-        if waits.is_some() && !self.held.holds(session) {
-            // It has what its update refers to, or it could not refer to it.
-            self.ask(session, effects);
-        }
-        if waits.is_some() || self.held.holds(session) {
-            self.held.hold(now, session, update, whole, waits);
-        } else if let Some(whole) = whole {
-            self.replica.acknowledge_later(session, whole, news.is_some());
-        }
-        if news.is_some() {
-            self.retry_held(now, effects);
-        }
-    }
-
-    fn refuse(&mut self, now: Now, session: SessionId, refused: Refused, effects: &mut Vec<Effect>) {
-        self.held.leave(session);
-        let reason = match refused {
-            Refused::DocumentTooLarge => CloseReason::DocumentTooLarge,
-            refused => CloseReason::Refused(refused),
-        };
-        self.close(now, session, reason, effects);
-    }
-
-    /// Looks again at updates that were held, after the document has grown.
-    fn retry_held(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        while let Some(index) = self.held.due(&self.replica.document) {
-            let (session, update) = self.held.at(index);
-            let admitted = match self.replica.admit(&update) {
-                Ok(admitted) => admitted,
-                // What is behind that for which it waited is judged only now.
-                Err(refused) => {
-                    self.refuse(now, session, refused, effects);
-                    continue;
-                }
-            };
-            self.share(session, &admitted, effects);
-            self.held.settle(index, admitted.waits);
-        }
-        for (session, update) in self.held.take_settled() {
-            self.replica.acknowledge_later(session, update, true);
-        }
-    }
-
-    /// Passes on what a session has brought. What that has released came from somewhere else, so its author is told it too:
-    /// as a Step2, which is never an acknowledgement.
-    fn share(&mut self, author: SessionId, admitted: &Admitted, effects: &mut Vec<Effect>) {
-        let Some(news) = &admitted.news else { return };
-        self.tell(Some(author), news.clone(), effects);
-        if let Some(update) = admitted.released.clone().filter(|_| self.members.has_been_given(author)) {
-            effects.push(Effect::Tell { as_update: Vec::new(), as_step2: vec![author], update });
-        }
-        self.replica.local(news.clone());
-    }
-
-    /// Tells what `author` wrote, or somebody elsewhere.
-    fn tell(&self, author: Option<SessionId>, update: Bytes, effects: &mut Vec<Effect>) {
-        let mut awaiting = self.held.awaiting(&update);
-        awaiting.extend(self.early.awaiting(&update));
-        let Audience { as_update, as_step2 } = self.members.audience(author, &update, &awaiting);
-        if !as_update.is_empty() || !as_step2.is_empty() {
-            effects.push(Effect::Tell { as_update, as_step2, update });
-        }
     }
 
     fn close(&mut self, now: Now, session: SessionId, reason: CloseReason, effects: &mut Vec<Effect>) {

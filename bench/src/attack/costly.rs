@@ -1,4 +1,4 @@
-//! Updates that cost whoever reads them much more than their bytes say, or that nobody can integrate. Each is made for
+//! Updates that cost their readers much more than their size suggests, or that no reader can integrate. Each is made for
 //! the client ids from `first` on, so that none is known already.
 
 use crate::edit::{write_bytes, write_var};
@@ -72,7 +72,7 @@ pub(super) fn chain(first: u64) -> Vec<u8> {
     out
 }
 
-/// 4,000 insertions at one place, just below what is refused.
+/// 4,000 insertions at one place. The gateway refuses more than 4,096.
 pub(super) fn conflict(first: u64) -> Vec<u8> {
     let mut out = one_section(4000, first);
     for _ in 0..4000 {

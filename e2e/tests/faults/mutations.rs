@@ -95,8 +95,8 @@ async fn twice(
     Ok(())
 }
 
-/// Two authors in each of two documents. They delete nothing: deletions are told again at each reconnect, and a Step2
-/// that tells nothing is what one of the rules is about. Nobody attacks them: whoever sends the whole document again
+/// Two authors in each of two documents. They delete nothing: a reconnecting client sends all deletions again, and one of
+/// the rules concerns a Step2 without any. There are no attackers: some of them send the whole document again, which
 /// repairs what a missing rule has broken.
 fn people(prefix: &str) -> [&str; 10] {
     ["--kept", "0", "--left", "2", "--deletes", "0", "--attacks", "0", "--prefix", prefix]

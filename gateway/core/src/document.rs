@@ -302,7 +302,7 @@ impl Document {
                     marks.peek().map_or((news.remaining, news.structs), |next| (next.remaining, next.structs));
                 let bytes = update.slice(update.len() - mark.remaining..update.len() - remaining);
                 let end = marks.peek().map_or(section.next, |next| next.clock);
-                // Of the first block, the first struct may continue what is there.
+                // The first struct of the first block may continue the client's last one, and is joined to it then.
                 let stays = shared && (mark.clock > section.known || section.known == 0);
                 if stays && mark.clock == client.next {
                     self.size += bytes.len();

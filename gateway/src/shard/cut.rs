@@ -1,5 +1,6 @@
-//! Long messages are cut into parts before their room takes them in, so that the shard has time for others in between.
-//! What finds the parts takes long itself, and does it on another thread.
+//! Long messages are cut into parts before their room takes them in: what reads a part needs memory for that part alone,
+//! others are told it in pieces of that size, and the room has time for other sessions in between. To find the parts takes
+//! long itself, and is done on another thread.
 
 use std::rc::Rc;
 
